@@ -1,0 +1,30 @@
+# Environment, tests and the main table; everything else is `snakemake <file>` inside the environment.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= all
+BIN := $(VENV)/bin
+
+.PHONY: environment table1 test lint clean
+
+environment: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+table1: environment
+	$(BIN)/snakemake --cores $(CORES) results/table1.csv
+
+test: environment lint
+	$(BIN)/pytest
+
+lint: environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+
+clean:
+	rm -rf results .snakemake

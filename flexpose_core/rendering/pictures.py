@@ -1,0 +1,57 @@
+"""Pictures for people: contact sheets, grids, joints drawn over images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from flexpose_core.errors import OutputError
+from flexpose_core.files import atomic_path
+from flexpose_core.skeletons import Skeleton
+
+
+def tile(images: np.ndarray, columns: int, gap: int = 2, ground: int = 255) -> np.ndarray:
+    """Lay (N, H, W, 3) uint8 images out in rows of `columns`; returns one (H', W', 3) uint8 image."""
+    n, height, width, _ = images.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), ground, np.uint8)
+    for k, image in enumerate(images):
+        y, x = gap + (k // columns) * (height + gap), gap + (k % columns) * (width + gap)
+        sheet[y : y + height, x : x + width] = image
+    return sheet
+
+
+def enlarge(images: np.ndarray, size: int) -> np.ndarray:
+    """Resize (N, H, W, 3) uint8 images to (N, size, size, 3)."""
+    way = cv2.INTER_AREA if size < images.shape[1] else cv2.INTER_CUBIC
+    return np.stack([cv2.resize(image, (size, size), interpolation=way) for image in images])
+
+
+def overlay_poses(images: np.ndarray, poses: np.ndarray, skeleton: Skeleton, thickness: int = 1) -> np.ndarray:
+    """Draw each pose, (N, K, 2) in 0..1, over its image, (N, S, S, 3) uint8; returns new images."""
+    drawn = images.copy()
+    colours = np.round(skeleton.bone_colours * 255).astype(int).tolist()
+    for image, pose in zip(drawn, poses, strict=True):
+        points = np.round((pose * len(image) - 0.5) * 16).astype(int)
+        for (start, end), colour in zip(skeleton.bone_ends, colours, strict=True):
+            cv2.line(image, points[start].tolist(), points[end].tolist(), colour, thickness, cv2.LINE_AA, 4)
+        for point in points:
+            cv2.circle(image, point.tolist(), 24, (255, 255, 255), -1, cv2.LINE_AA, 4)
+    return drawn
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Turn images (N, C, H, W) in -1..1, C = 1 or 3, into (N, H, W, 3) uint8."""
+    last = np.moveaxis(np.clip((images + 1) * 127.5, 0, 255).round().astype(np.uint8), 1, -1)
+    return np.repeat(last, 3, axis=-1) if last.shape[-1] == 1 else last
+
+
+def write_png(path: str | Path, image: np.ndarray) -> None:
+    """Write an (H, W, 3) uint8 RGB image atomically."""
+    ok, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
+    if not ok:
+        raise OutputError(f"{path}: could not be encoded as PNG: image of shape {image.shape}")
+    with atomic_path(path) as partial:
+        partial.write_bytes(data.tobytes())

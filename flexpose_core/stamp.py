@@ -1,0 +1,71 @@
+"""A stamp of the code that a stage runs, so that editing the library reruns the stages that use it, and only those.
+
+Snakemake does not see imports. The stamp hashes the syntax trees (comments and layout do not count) of a module and of all
+modules of this package that it imports, directly or not, and the versions of the libraries that do the arithmetic.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from flexpose_core.files import digest
+
+_ROOT = Path(__file__).parent
+_PACKAGE = __package__ or "flexpose_core"
+_LIBRARIES = ("numpy", "opencv-python-headless", "scipy", "torch")
+
+
+@cache
+def code_stamp(module: str) -> str:
+    """Return the stamp of a module given by its full name, such as "flexpose_core.stages.adapt"."""
+    trees = [f"{name}\n{ast.dump(_tree(name))}".encode() for name in sorted(imported_modules(module))]
+    versions = [f"{library}=={metadata.version(library)}".encode() for library in _LIBRARIES]
+    return digest(*trees, *versions)
+
+
+@cache
+def imported_modules(module: str) -> frozenset[str]:
+    """Return the module and all modules of this package that it imports, wherever the import stands."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [other for other in _imports(name) if _path(other) is not None]
+    return frozenset(found)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that do the arithmetic."""
+    return {library: metadata.version(library) for library in _LIBRARIES}
+
+
+def _imports(module: str) -> set[str]:
+    names = set()
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(_PACKAGE):
+            # `from package import name` may name a module or something inside one.
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name.startswith(_PACKAGE)}
+    return names
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = _path(module)
+    if path is None:
+        raise ModuleNotFoundError(module)
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _path(module: str) -> Path | None:
+    base = _ROOT.joinpath(*module.split(".")[1:])
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+
+from flexpose_core.errors import DataError
+from flexpose_core.poses.batch import PoseBatch
+from flexpose_core.poses.cache import CHUNK, load_cache, open_cache, plain_batch, write_cache
+from flexpose_core.skeletons import BODY15, FACE68
+
+
+def batches(random, count=3, size=50, images=False):
+    for k in range(count):
+        yield PoseBatch(
+            poses=random.random((size, 15, 2), np.float32),
+            visibility=random.integers(0, 2, (size, 15)).astype(np.uint8),
+            clip=np.array(["walk", "run"])[random.integers(0, 2, size)],
+            subject=np.full(size, k, np.int32),
+            camera=np.full(size, 7, np.int32),
+            sequence=np.full(size, 10 - k, np.int32),
+            frame=np.arange(size, dtype=np.int32),
+            images=random.integers(0, 256, (size, 8, 8, 3)).astype(np.uint8) if images else None,
+            backgrounds={10 - k: np.full((8, 8, 3), k, np.uint8)} if images else None,
+        )
+
+
+def written(path, images=False):
+    batches_ = list(batches(np.random.default_rng(0), images=images))
+    write_cache(path, batches_, BODY15, {"source": "test"})
+    return batches_
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_round_trip(tmp_path, images):
+    path = tmp_path / "poses.h5"
+    original = written(path, images)
+    loaded = load_cache(path, images=images)
+    assert loaded.skeleton is BODY15
+    assert loaded.attributes == {"source": "test"}
+    for name in ("poses", "visibility", "clip", "subject", "camera", "sequence", "frame"):
+        np.testing.assert_array_equal(getattr(loaded, name), np.concatenate([getattr(b, name) for b in original]))
+    if images:
+        np.testing.assert_array_equal(loaded.images, np.concatenate([b.images for b in original]))
+        # Sequence 10 - k has background k, although sequences come in falling order.
+        np.testing.assert_array_equal(loaded.backgrounds[loaded.background_index][:, 0, 0, 0], loaded.subject)
+
+
+def test_attributes_filled_while_reading_are_kept(tmp_path):
+    attributes = {}
+
+    def reader():
+        yield from batches(np.random.default_rng(0), count=1)
+        attributes["dropped"] = 4
+
+    write_cache(tmp_path / "a.h5", reader(), BODY15, attributes)
+    assert load_cache(tmp_path / "a.h5").attributes == {"dropped": 4}
+
+
+def test_same_poses_same_bytes_however_batched(tmp_path):
+    poses = np.random.default_rng(1).random((2500, 15, 2), np.float32)
+    write_cache(tmp_path / "a.h5", [plain_batch(poses)], BODY15, {})
+    write_cache(tmp_path / "b.h5", [plain_batch(poses[k : k + 7], first=k) for k in range(0, 2500, 7)], BODY15, {})
+    a, b = load_cache(tmp_path / "a.h5"), load_cache(tmp_path / "b.h5")
+    np.testing.assert_array_equal(a.poses, b.poses)
+    np.testing.assert_array_equal(a.frame, b.frame)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_images_are_asked_of_a_cache_that_has_none(tmp_path):
+    written(tmp_path / "a.h5")
+    with pytest.raises(DataError, match=r"a\.h5: expected a cache with images"):
+        load_cache(tmp_path / "a.h5", images=True)
+
+
+def test_a_reader_that_breaks_leaves_no_file(tmp_path):
+    def broken():
+        yield from batches(np.random.default_rng(0), count=1)
+        raise DataError("frame 3 is odd")
+
+    with pytest.raises(DataError, match="frame 3"):
+        write_cache(tmp_path / "a.h5", broken(), BODY15, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_batches_are_refused(tmp_path):
+    with pytest.raises(DataError, match="expected 68 joints of face68, found 15"):
+        write_cache(tmp_path / "a.h5", batches(np.random.default_rng(0)), FACE68, {})
+    with pytest.raises(DataError, match="expected at least one pose"):
+        write_cache(tmp_path / "a.h5", [], BODY15, {})
+    poses = np.zeros((5, 15, 2), np.float32)
+    poses[3, 2, 1] = np.nan
+    with pytest.raises(DataError, match="pose 3: expected finite"):
+        write_cache(tmp_path / "a.h5", [plain_batch(poses)], BODY15, {})
+    with pytest.raises(DataError, match=r"expected subject of shape \(5,\), found \(4,\)"):
+        PoseBatch(poses, np.ones((5, 15)), np.full(5, "a"), *[np.zeros(4, np.int32)] * 4)
+
+
+def test_damaged_and_foreign_files_are_named(tmp_path):
+    path = tmp_path / "a.h5"
+    with pytest.raises(DataError, match=r"a\.h5: no such file"):
+        load_cache(path)
+    written(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"a\.h5: "):
+        load_cache(path)
+    path.write_bytes(b"not hdf5" * 100)
+    with pytest.raises(DataError, match="expected an HDF5 pose cache"):
+        load_cache(path)
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file["poses"] = np.zeros((2, 15, 2))
+    with pytest.raises(DataError, match="expected format 'flexpose-poses-1', found None"):
+        load_cache(path)
+
+
+def test_a_flipped_bit_in_the_poses_is_found(tmp_path):
+    path = tmp_path / "a.h5"
+    original = written(path)
+    content = bytearray(path.read_bytes())
+    at = content.find(original[0].poses.tobytes()[:64])
+    content[at + 5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="expected checksum"):
+        open_cache(path)
+
+
+def test_writing_streams(tmp_path):
+    """The writer holds no more than a chunk: a reader that counts its live batches proves it."""
+    import weakref
+
+    live = []
+
+    def reader():
+        for k in range(200):
+            batch = plain_batch(np.zeros((100, 15, 2), np.float32), first=100 * k)
+            live.append(weakref.ref(batch))
+            yield batch
+            del batch
+            assert sum(reference() is not None for reference in live) <= CHUNK // 100 + 2
+
+    assert write_cache(tmp_path / "a.h5", reader(), BODY15, {}) == 20_000

@@ -1,0 +1,55 @@
+import errno
+import os
+
+import pytest
+
+from flexpose_core.errors import DataError, OutputError
+from flexpose_core.files import atomic_path, digest, read_json, write_json, write_text
+
+
+def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "out.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
+    path = tmp_path / "out.txt"
+    with pytest.raises(OutputError, match=r"out\.txt: could not be written: No space left on device"), atomic_path(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_real_full_device_is_named():
+    with pytest.raises(OutputError, match="could not be written"):
+        write_text("/dev/full/out.txt", "x")
+
+
+def test_json_round_trip_and_refusal_of_nan(tmp_path):
+    path = tmp_path / "deep" / "value.json"
+    write_json(path, {"b": [1, 2.5], "a": "ü"})
+    assert read_json(path) == {"a": "ü", "b": [1, 2.5]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, float("nan"))
+    assert read_json(path) == {"a": "ü", "b": [1, 2.5]}
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b""])
+def test_broken_json_is_named(tmp_path, content):
+    path = tmp_path / "broken.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"broken\.json: expected JSON"):
+        read_json(path)
+
+
+def test_missing_json_is_named(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        read_json(tmp_path / "none.json")
+
+
+def test_digest_depends_on_every_byte():
+    assert digest(b"ab", b"c") == digest(b"abc") != digest(b"abd")

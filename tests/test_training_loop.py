@@ -1,0 +1,180 @@
+import numpy as np
+import pytest
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from flexpose_core import seeds
+from flexpose_core.errors import CheckpointError, TrainingError
+from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
+from flexpose_core.training.loop import LoopOptions, train, warmup_cosine, warmup_linear
+
+
+class Regression:
+    """Fits a batch-normalised network to noisy sums with Adam and an EMA: every kind of state a checkpoint must hold."""
+
+    def __init__(self, stop_at=None, break_at=None):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1))
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+        self.networks = {"network": self.network, "average": self.average}
+        self.optimisers = {"adam": torch.optim.Adam(self.network.parameters(), 1e-2)}
+        self.stop_at, self.break_at = stop_at, break_at
+        self.steps = []
+
+    def step(self, step, random):
+        if step == self.stop_at:
+            raise KeyboardInterrupt
+        self.steps.append(step)
+        x = random.normal(16, 4)
+        y = x.sum(1, keepdim=True) + float(random.numpy.normal())
+        loss = (self.network(x) - y).square().mean()
+        self.optimisers["adam"].zero_grad()
+        loss.backward()
+        self.optimisers["adam"].step()
+        self.average.update_parameters(self.network)
+        return {"loss": loss * float("nan") if step == self.break_at else loss}
+
+    def picture(self):
+        return np.zeros((4, 4, 3), np.uint8)
+
+
+EAGER = LoopOptions(checkpoint_seconds=0.0, log_every=1, picture_every=10)
+
+
+def weights(objective):
+    return {f"{n}/{k}": v for n, network in objective.networks.items() for k, v in network.state_dict().items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+
+
+def test_resumed_equals_uninterrupted(tmp_path):
+    whole = Regression()
+    train(whole, 40, "toy", 3, tmp_path / "a")
+    for stop_at in (7, 23):
+        with pytest.raises(KeyboardInterrupt):
+            train(Regression(stop_at), 40, "toy", 3, tmp_path / "b", options=EAGER)
+    resumed = Regression()
+    train(resumed, 40, "toy", 3, tmp_path / "b", options=EAGER)
+    assert resumed.steps == list(range(23, 40))
+    assert_same(weights(whole), weights(resumed))
+
+
+def test_the_seed_matters_and_the_global_state_does_not(tmp_path):
+    runs = {}
+    for name, seed, disturbance in [("a", 3, 1), ("b", 3, 2), ("c", 4, 1)]:
+        torch.manual_seed(disturbance)
+        np.random.seed(disturbance)  # noqa: NPY002 - the global state is what is tested
+        runs[name] = Regression()
+        train(runs[name], 5, "toy", seed, tmp_path / name)
+    assert_same(weights(runs["a"]), weights(runs["b"]))
+    assert not torch.equal(runs["a"].network[0].weight, runs["c"].network[0].weight)
+
+
+def test_a_checkpoint_of_other_options_is_not_resumed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(10), 20, "toy", 3, tmp_path, identity="lr 1", options=EAGER)
+    fresh = Regression()
+    train(fresh, 20, "toy", 3, tmp_path, identity="lr 2", options=EAGER)
+    assert fresh.steps == list(range(20))
+
+
+def test_a_damaged_checkpoint_is_not_resumed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(10), 20, "toy", 3, tmp_path, options=EAGER)
+    state = tmp_path / "state.safetensors"
+    content = bytearray(state.read_bytes())
+    content[-20] ^= 1
+    state.write_bytes(content)
+    fresh = Regression()
+    train(fresh, 20, "toy", 3, tmp_path, options=EAGER)
+    assert fresh.steps == list(range(20))
+
+
+def test_a_loss_that_is_not_finite_names_step_and_checkpoint(tmp_path):
+    with pytest.raises(TrainingError, match=r"loss is nan at step 6: .* last good checkpoint is .*state\.safetensors"):
+        train(Regression(break_at=6), 20, "toy", 3, tmp_path, options=EAGER)
+
+
+def test_scalars_and_pictures_reach_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(Regression(), 12, "toy", 3, tmp_path, options=EAGER)
+    log = EventAccumulator(str(tmp_path / "log")).Reload()
+    assert [event.step for event in log.Scalars("toy/loss")] == list(range(12))
+    assert log.Tags()["images"] == ["toy"]
+
+
+def test_learning_rate_schedules_rise_and_fall():
+    for schedule in (warmup_cosine, warmup_linear):
+        rates = [schedule(step, 1000) for step in range(1000)]
+        assert rates[0] == pytest.approx(0.02, rel=0.01)
+        assert max(rates) == pytest.approx(1.0, abs=0.01)
+        assert rates[-1] < 0.03
+        assert all(a >= b for a, b in zip(rates[60:], rates[61:], strict=False))
+
+
+def test_seeds_differ_by_every_argument_and_repeat():
+    drawn = [seeds.derive(*arguments) for arguments in [(0, "a"), (1, "a"), (0, "b"), (0, "a", 0), (0, "a", 1), (0, "a:0")]]
+    # A stage name that spells out a step is the one way to collide; no stage does.
+    assert len(set(drawn)) == 5
+    assert torch.equal(seeds.StepRandom(1, "x", 2).normal(3), seeds.StepRandom(1, "x", 2).normal(3))
+
+
+class TestWeights:
+    def test_round_trip_of_every_type(self, tmp_path):
+        tensors = {
+            "half": torch.randn(3, 4).to(torch.bfloat16),
+            "count": torch.tensor(7),
+            "image": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
+        }
+        save_weights(tmp_path / "w.safetensors", tensors, "toy", {"width": 3}, {"step": 5})
+        loaded, header = load_weights(tmp_path / "w.safetensors", "toy", {"width": 3})
+        assert_same(tensors, loaded)
+        assert header["extra"] == {"step": 5}
+
+    def test_same_tensors_same_bytes(self, tmp_path):
+        for name in "ab":
+            save_weights(tmp_path / name, {"x": torch.arange(5.0), "y": torch.ones(2)}, "toy", {"b": 1, "a": 2})
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+    def test_wrong_kind_architecture_and_shape_are_named(self, tmp_path):
+        path = tmp_path / "w.safetensors"
+        save_weights(path, {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}, "toy", {"width": 3})
+        with pytest.raises(CheckpointError, match=r"w\.safetensors: expected weights of kind 'other', found 'toy'"):
+            load_weights(path, "other")
+        with pytest.raises(CheckpointError, match="architecture differs in 'width': expected 4, found 3"):
+            load_weights(path, "toy", {"width": 4})
+        with pytest.raises(CheckpointError, match=r"tensor 'weight': expected shape \(2, 4\), found \(2, 3\)"):
+            load_into(torch.nn.Linear(4, 2), load_weights(path, "toy")[0], path)
+
+    def test_missing_truncated_foreign_and_damaged_files_are_named(self, tmp_path):
+        from safetensors.torch import save_file
+
+        path = tmp_path / "w.safetensors"
+        with pytest.raises(CheckpointError, match="no such file"):
+            load_weights(path, "toy")
+        save_file({"x": torch.zeros(3)}, path)
+        with pytest.raises(CheckpointError, match="found a foreign safetensors file"):
+            load_weights(path, "toy")
+        save_weights(path, {"x": torch.arange(100.0)}, "toy", {})
+        whole = path.read_bytes()
+        for cut in (4, 60, len(whole) - 8):
+            path.write_bytes(whole[:cut])
+            with pytest.raises(CheckpointError, match=r"w\.safetensors: expected a safetensors file"):
+                load_weights(path, "toy")
+        damaged = bytearray(whole)
+        damaged[-3] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="damaged: expected checksum"):
+            load_weights(path, "toy")
+
+    def test_a_pickle_is_refused_unread(self, tmp_path):
+        path = tmp_path / "w.safetensors"
+        torch.save({"x": torch.zeros(3)}, path)
+        with pytest.raises(CheckpointError, match="expected a safetensors file"):
+            load_weights(path, "toy")
