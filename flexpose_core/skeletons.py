@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class Skeleton:
 
 def _limb(side: str, *joints: str) -> list[tuple[str, str]]:
     names = [f"{side}_{joint}" for joint in joints]
-    return list(zip(names, names[1:], strict=False))
+    return list(pairwise(names))
 
 
 def _hues(count: int) -> list[tuple[float, float, float]]:
@@ -131,10 +132,14 @@ def _face() -> Skeleton:
         "inner_lips": (range(60, 68), True),
     }
     mirror = [(0, 16, 8), (17, 26, 5), (31, 35, 2), (36, 45, 4), (48, 54, 3), (55, 59, 2), (60, 64, 2)]
-    pairs = [(left + k, right - k) for left, right, count in mirror for k in range(count)] + [(41, 46), (40, 47), (67, 65)]
+    pairs = [(left + k, right - k) for left, right, count in mirror for k in range(count)] + [
+        (41, 46),
+        (40, 47),
+        (67, 65),
+    ]
     bones = []
     for (points, closed), colour in zip(lines.values(), _hues(len(lines)), strict=True):
-        ends = list(zip(points, points[1:], strict=False)) + ([(points[-1], points[0])] if closed else [])
+        ends = list(pairwise(points)) + ([(points[-1], points[0])] if closed else [])
         bones += [Bone(f"p{a}", f"p{b}", colour) for a, b in ends]
     # A tree for angle-length coordinates, hung from the top of the nose bridge and symmetric under the flip.
     chains = [
@@ -145,7 +150,7 @@ def _face() -> Skeleton:
         (27, 51, 50, 49, 48), (51, 52, 53, 54), (51, 57, 56, 55), (57, 58, 59),
         (51, 62, 61, 60), (62, 63, 64), (62, 66, 65), (66, 67),
     ]  # fmt: skip
-    tree = [pair for chain in chains for pair in zip(chain, chain[1:], strict=False)]
+    tree = [pair for chain in chains for pair in pairwise(chain)]
     return Skeleton(
         name="face68",
         joints=tuple(f"p{k}" for k in range(68)),

@@ -10,16 +10,24 @@ from flexpose_core.files import atomic_path, digest, read_json, write_json, writ
 def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "out.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), atomic_path(path) as partial:
-        partial.write_text("half")
-        raise RuntimeError
+
+    def fail():
+        with atomic_path(path) as partial:
+            partial.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["out.txt"]
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     path = tmp_path / "out.txt"
-    with pytest.raises(OutputError, match=r"out\.txt: could not be written: No space left on device"), atomic_path(path):
+    with (
+        pytest.raises(OutputError, match=r"out\.txt: could not be written: No space left on device"),
+        atomic_path(path),
+    ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert os.listdir(tmp_path) == []
 

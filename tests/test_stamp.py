@@ -13,7 +13,12 @@ STAGE = "flexpose_core.stages.compose"
 
 def test_imports_are_followed_and_unrelated_modules_are_not():
     found = imported_modules(STAGE)
-    assert {"flexpose_core.poses.cache", "flexpose_core.skeletons", "flexpose_core.files", "flexpose_core.errors"} <= found
+    assert {
+        "flexpose_core.poses.cache",
+        "flexpose_core.skeletons",
+        "flexpose_core.files",
+        "flexpose_core.errors",
+    } <= found
     assert "flexpose_core.models.style_generator" not in found
     assert "flexpose_core.stages.tabulate" not in found
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -115,11 +117,13 @@ def test_learning_rate_schedules_rise_and_fall():
         assert rates[0] == pytest.approx(0.02, rel=0.01)
         assert max(rates) == pytest.approx(1.0, abs=0.01)
         assert rates[-1] < 0.03
-        assert all(a >= b for a, b in zip(rates[60:], rates[61:], strict=False))
+        assert all(a >= b for a, b in pairwise(rates[60:]))
 
 
 def test_seeds_differ_by_every_argument_and_repeat():
-    drawn = [seeds.derive(*arguments) for arguments in [(0, "a"), (1, "a"), (0, "b"), (0, "a", 0), (0, "a", 1), (0, "a:0")]]
+    drawn = [
+        seeds.derive(*arguments) for arguments in [(0, "a"), (1, "a"), (0, "b"), (0, "a", 0), (0, "a", 1), (0, "a:0")]
+    ]
     # A stage name that spells out a step is the one way to collide; no stage does.
     assert len(set(drawn)) == 5
     assert torch.equal(seeds.StepRandom(1, "x", 2).normal(3), seeds.StepRandom(1, "x", 2).normal(3))

@@ -38,7 +38,9 @@ def draw_lines(
     (N, size, size, channels) uint8, background 0.
     """
     images = np.zeros((len(poses), size, size, channels), np.uint8)
-    colours = np.round(skeleton.bone_colours * 255).astype(int) if channels == 3 else np.full((len(skeleton.bones), 1), 255)
+    colours = (
+        np.round(skeleton.bone_colours * 255).astype(int) if channels == 3 else np.full((len(skeleton.bones), 1), 255)
+    )
     colours = [tuple(colour) for colour in colours.tolist()]
     # A vectorised outline of every bone of every pose first: the loop below then only fills.
     outlines = bone_outlines(np.asarray(poses, np.float32), skeleton, size, half_width)
@@ -59,4 +61,3 @@ def bone_outlines(poses: np.ndarray, skeleton: Skeleton, size: int, half_width: 
     cap_end = end[..., None, :] + radius * np.stack([np.cos(cap), np.sin(cap)], -1)
     cap_start = start[..., None, :] - radius * np.stack([np.cos(cap), np.sin(cap)], -1)
     return np.round(np.concatenate([cap_end, cap_start], axis=2) * (1 << _FRACTION_BITS)).astype(np.int32)
-

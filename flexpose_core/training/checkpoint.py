@@ -22,7 +22,11 @@ FORMAT = "flexpose-weights-1"
 
 
 def save_weights(
-    path: str | Path, tensors: dict[str, Tensor], kind: str, architecture: dict[str, Any], extra: dict[str, Any] | None = None
+    path: str | Path,
+    tensors: dict[str, Tensor],
+    kind: str,
+    architecture: dict[str, Any],
+    extra: dict[str, Any] | None = None,
 ) -> None:
     """Write `tensors` atomically.
 
@@ -37,7 +41,13 @@ def save_weights(
     """
     # A copy without shared memory: safetensors refuses views, and a channels-last weight must come back as it was shaped.
     plain = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    header = {"format": FORMAT, "kind": kind, "architecture": architecture, "extra": extra or {}, "checksum": _checksum(plain)}
+    header = {
+        "format": FORMAT,
+        "kind": kind,
+        "architecture": architecture,
+        "extra": extra or {},
+        "checksum": _checksum(plain),
+    }
     with atomic_path(path) as partial:
         save_file(plain, partial, metadata={"flexpose": json.dumps(header, sort_keys=True)})
 
@@ -56,9 +66,10 @@ def load_weights(
     if header["kind"] != kind:
         raise CheckpointError(f"{path}: expected weights of kind {kind!r}, found {header['kind']!r}")
     if architecture is not None and header["architecture"] != architecture:
-        key = next(k for k in sorted({*architecture, *header["architecture"]}) if architecture.get(k) != header["architecture"].get(k))
+        stored = header["architecture"]
+        key = next(k for k in sorted({*architecture, *stored}) if architecture.get(k) != stored.get(k))
         raise CheckpointError(
-            f"{path}: architecture differs in {key!r}: expected {architecture.get(key)!r}, found {header['architecture'].get(key)!r}"
+            f"{path}: architecture differs in {key!r}: expected {architecture.get(key)!r}, found {stored.get(key)!r}"
         )
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
@@ -101,5 +112,8 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
     chunks: list[bytes | memoryview] = []
     for name in sorted(tensors):
         tensor = tensors[name]
-        chunks += [f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode(), memoryview(tensor.flatten().view(torch.uint8).numpy())]
+        chunks += [
+            f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode(),
+            memoryview(tensor.flatten().view(torch.uint8).numpy()),
+        ]
     return digest(*chunks)

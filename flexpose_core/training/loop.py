@@ -50,7 +50,13 @@ class Objective(Protocol):
 
 
 def train(
-    objective: Objective, steps: int, stage: str, seed: int, work: str | Path, identity: str = "", options: LoopOptions | None = None
+    objective: Objective,
+    steps: int,
+    stage: str,
+    seed: int,
+    work: str | Path,
+    identity: str = "",
+    options: LoopOptions | None = None,
 ) -> None:
     """Run `steps` steps of `objective`, going on from the checkpoint in `work` if there is one.
 
@@ -75,7 +81,10 @@ def train(
     fingerprint = {"stage": stage, "seed": seed, "steps": steps, "identity": digest(identity.encode())}
     first = _resume(objective, state, fingerprint)
     saved, saved_at = first, time.monotonic()
-    with SummaryWriter(str(work / "log"), purge_step=first) as log, tqdm(total=steps, initial=first, desc=stage, mininterval=2) as bar:
+    with (
+        SummaryWriter(str(work / "log"), purge_step=first) as log,
+        tqdm(total=steps, initial=first, desc=stage, mininterval=2) as bar,
+    ):
         for step in range(first, steps):
             scalars = objective.step(step, StepRandom(seed, stage, step))
             bar.update()
@@ -118,7 +127,9 @@ def _resume(objective: Objective, path: Path, fingerprint: dict) -> int:
         return 0
     for name, network in objective.networks.items():
         prefix = f"network/{name}/"
-        network.load_state_dict({key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)})
+        network.load_state_dict(
+            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        )
     for name, optimiser in objective.optimisers.items():
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
@@ -126,6 +137,11 @@ def _resume(objective: Objective, path: Path, fingerprint: dict) -> int:
             if kind == "optimiser" and owner == name:
                 state.setdefault(int(rest[0]), {})[rest[1]] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        for parameter, entries in optimiser.state.items():
+            # Fused optimisers walk through memory: a moment must be laid out like its weight, channels last or not.
+            entries |= {
+                k: torch.empty_like(parameter).copy_(v) for k, v in entries.items() if v.shape == parameter.shape
+            }
     return int(header["extra"]["step"])
 
 
