@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def derive(seed: int, stage: str, *steps: int) -> int:
@@ -46,14 +47,14 @@ class StepRandom:
     def torch(self) -> torch.Generator:
         return torch_generator(self.seed, self.stage + "/torch", self.step)
 
-    def normal(self, *shape: int) -> torch.Tensor:
+    def normal(self, *shape: int) -> Tensor:
         """Return standard normal numbers of this shape."""
         return torch.randn(*shape, generator=self.torch)
 
-    def uniform(self, *shape: int) -> torch.Tensor:
+    def uniform(self, *shape: int) -> Tensor:
         """Return numbers of this shape, uniform on [0, 1)."""
         return torch.rand(*shape, generator=self.torch)
 
-    def indices(self, count: int, below: int) -> torch.Tensor:
+    def indices(self, count: int, below: int) -> Tensor:
         """Return `count` integers drawn with replacement from [0, below)."""
         return torch.randint(below, (count,), generator=self.torch)

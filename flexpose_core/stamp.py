@@ -1,7 +1,7 @@
 """A stamp of the code that a stage runs, so that editing the library reruns the stages that use it, and only those.
 
-Snakemake does not see imports. The stamp hashes the syntax trees (comments and layout do not count) of a module and of all
-modules of this package that it imports, directly or not, and the versions of the libraries that do the arithmetic.
+Snakemake does not see imports. The stamp hashes the syntax trees of a module and of all modules of this package that it imports,
+directly or not (comments, docstrings and layout do not count), and the versions of the libraries that do the arithmetic.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LIBRARIES = ("numpy", "opencv-python-headless", "scipy", "torch")
 @cache
 def code_stamp(module: str) -> str:
     """Return the stamp of a module given by its full name, such as "flexpose_core.stages.adapt"."""
-    trees = [f"{name}\n{ast.dump(_tree(name))}".encode() for name in sorted(imported_modules(module))]
+    trees = [f"{name} {_fingerprint(name)}".encode() for name in sorted(imported_modules(module))]
     versions = [f"{library}=={metadata.version(library)}".encode() for library in _LIBRARIES]
     return digest(*trees, *versions)
 
@@ -44,9 +44,10 @@ def library_versions() -> dict[str, str]:
     return {library: metadata.version(library) for library in _LIBRARIES}
 
 
+@cache
 def _imports(module: str) -> set[str]:
     names = set()
-    for node in ast.walk(_tree(module)):
+    for node in ast.walk(_parse(module)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(_PACKAGE):
             # `from package import name` may name a module or something inside one.
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
@@ -56,7 +57,21 @@ def _imports(module: str) -> set[str]:
 
 
 @cache
-def _tree(module: str) -> ast.Module:
+def _fingerprint(module: str) -> str:
+    """Return a hash of a module's syntax tree without statements that are bare strings."""
+    tree = _parse(module)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
+    return digest(ast.dump(tree).encode())
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _parse(module: str) -> ast.Module:
     path = _path(module)
     if path is None:
         raise ModuleNotFoundError(module)

@@ -4,9 +4,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from flexpose_core.datasets.people import PeopleOptions, PeopleReader
 from flexpose_core.datasets.people.annotations import build_pool, turn_vectors, vary_people
-from flexpose_core.datasets.people.options import CameraOptions, CropOptions, NoiseOptions, SubjectOptions
+from flexpose_core.datasets.people.options import (
+    CameraOptions,
+    CropOptions,
+    NoiseOptions,
+    PeopleOptions,
+    SubjectOptions,
+)
+from flexpose_core.datasets.people.reader import PeopleReader
 from flexpose_core.errors import ConfigError
 from flexpose_core.skeletons import BODY15
 

@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from flexpose_core.datasets.people import PeopleOptions, PeopleReader, motion, painter, scenes
+from flexpose_core.datasets.people import motion, painter, scenes
 from flexpose_core.datasets.people.backdrop import Viewpoint, fractal_noise
 from flexpose_core.datasets.people.camera import Crop, view_matrices
 from flexpose_core.datasets.people.clothes import OUTFITS, Mesh, cut, dress, vertex_normals
-from flexpose_core.datasets.people.options import CameraOptions, FrameOptions, SubjectOptions
+from flexpose_core.datasets.people.options import CameraOptions, FrameOptions, PeopleOptions, SubjectOptions
+from flexpose_core.datasets.people.reader import PeopleReader
 from flexpose_core.skeletons import BODY15
 
 FRONT = (CameraOptions(yaw=(-40, 40), pitch=(0, 10)),)

@@ -46,6 +46,8 @@ def test_the_stamp_follows_what_the_stage_uses_and_nothing_else(stamp_of_copy):
     original = used.read_text()
     used.write_text("# a comment\n\n" + original)
     assert stamp() == before
+    used.write_text(original.replace("The pose cache:", "The cache of poses:"))
+    assert stamp() == before
     used.write_text(original.replace("CHUNK = 1024", "CHUNK = 512"))
     assert stamp() != before
     used.write_text(original)

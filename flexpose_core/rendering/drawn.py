@@ -38,10 +38,9 @@ def draw_lines(
     (N, size, size, channels) uint8, background 0.
     """
     images = np.zeros((len(poses), size, size, channels), np.uint8)
-    colours = (
-        np.round(skeleton.bone_colours * 255).astype(int) if channels == 3 else np.full((len(skeleton.bones), 1), 255)
-    )
-    colours = [tuple(colour) for colour in colours.tolist()]
+    white = np.full((len(skeleton.bones), 1), 255)
+    palette = np.round(skeleton.bone_colours * 255).astype(int) if channels == 3 else white
+    colours = [tuple(colour) for colour in palette.tolist()]
     # A vectorised outline of every bone of every pose first: the loop below then only fills.
     outlines = bone_outlines(np.asarray(poses, np.float32), skeleton, size, half_width)
     for image, bones in zip(images, outlines, strict=True):

@@ -144,20 +144,20 @@ def _measured(table: pd.DataFrame) -> str:
 
     rows = [
         {
-            "Method": row.method,
-            "Target": row.target,
-            "Source": row.source,
-            "Annotation set": row.annotation_set_size,
-            "MSE-Pixel": spread(row.mse_pixel, row.mse_pixel_sd),
-            "MSE flip": spread(row.mse_pixel_flip, row.mse_pixel_flip_sd),
-            "Distance": f"{row.joint_distance:.2f}",
-            "PCK": f"{row.pck:.3f} (ρ = {row.pck_rho:g})",
-            "PCK flip": f"{row.pck_flip:.3f}",
-            "Seeds": row.seeds,
-            "Better than Direct by": percent(row.improvement_over_direct_pct),
-            "Gap closed": percent(row.gap_closed_pct),
+            "Method": row["method"],
+            "Target": row["target"],
+            "Source": row["source"],
+            "Annotation set": row["annotation_set_size"],
+            "MSE-Pixel": spread(row["mse_pixel"], row["mse_pixel_sd"]),
+            "MSE flip": spread(row["mse_pixel_flip"], row["mse_pixel_flip_sd"]),
+            "Distance": f"{row['joint_distance']:.2f}",
+            "PCK": f"{row['pck']:.3f} (ρ = {row['pck_rho']:g})",
+            "PCK flip": f"{row['pck_flip']:.3f}",
+            "Seeds": row["seeds"],
+            "Better than Direct by": percent(row["improvement_over_direct_pct"]),
+            "Gap closed": percent(row["gap_closed_pct"]),
         }
-        for row in table.itertuples()
+        for row in table.to_dict("records")
     ]
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 

@@ -114,6 +114,6 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
         tensor = tensors[name]
         chunks += [
             f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode(),
-            memoryview(tensor.flatten().view(torch.uint8).numpy()),
+            tensor.flatten().view(torch.uint8).numpy().data,
         ]
     return digest(*chunks)

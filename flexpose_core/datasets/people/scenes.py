@@ -30,6 +30,7 @@ from flexpose_core.datasets.people.painter import SUPERSAMPLING, Light, Stage, p
 
 SPLITS = ("train", "val", "test")
 MIN_FRAMES = 5  # fewer give no temporal median
+REST_STRIDE = 3  # of the frames outside the split, as many as the background and the framing need
 FLOOR_QUANTILE = 0.2  # of each frame's lowest vertex: feet sink in a little at times, and leave the floor at others
 
 
@@ -50,6 +51,9 @@ class Block:
 class Scene:
     """One sequence: a person moving through `frames` of a clip in front of a camera that stands still.
 
+    The camera films the whole clip: frames of the `rest` belong to no or another split, but they too set how the camera is
+    framed and what it sees as background.
+
     `yaw`, `pitch` and `roll` are in radians, the yaw from the clip's mean heading; `distance` is in metres.
     """
 
@@ -59,6 +63,7 @@ class Scene:
     subject: int
     camera: int
     frames: np.ndarray
+    rest: np.ndarray
     skipped: int  # frames of the gap that were left out
     yaw: float
     pitch: float
@@ -93,18 +98,21 @@ def plan_scenes(options: PeopleOptions, seed: int) -> list[Scene]:
     scenes: list[Scene] = []
     for split in SPLITS:
         for order, name in enumerate(options.clips):
-            casts = _casts(split, time_blocks(motion.clip_named(name), options), options)
+            blocks = time_blocks(motion.clip_named(name), options)
+            casts = _casts(split, blocks, options)
             casts = [cast for cast in casts if cast[0] and len(cast[1])]
             share = getattr(options.frames, split) / len(options.clips) / max(len(casts), 1)
+            rests = [np.setdiff1d(blocks.all, frames)[::REST_STRIDE] for _, frames, _ in casts]
             casts = [(people, _thin(frames, len(people), share), skipped) for people, frames, skipped in casts]
             cameras = [max(1, round(share / (len(people) * len(frames)))) for people, frames, _ in casts]
             total = sum(count * len(people) for count, (people, _, _) in zip(cameras, casts, strict=True))
             rng = seeds.rng(seed, "people/cameras", SPLITS.index(split), order)
             drawn = iter(np.stack(draw_cameras(options.cameras, total, rng), axis=1).tolist())
-            for count, (people, frames, skipped) in zip(cameras, casts, strict=True):
+            for count, rest, (people, frames, skipped) in zip(cameras, rests, casts, strict=True):
                 for subject in people:
                     for camera in range(count):
-                        scenes.append(Scene(split, len(scenes), name, subject, camera, frames, skipped, *next(drawn)))
+                        place = (split, len(scenes), name, subject, camera)
+                        scenes.append(Scene(*place, frames, rest, skipped, *next(drawn)))
     return scenes
 
 
@@ -165,17 +173,21 @@ class Shot:
 
 
 def shoot(scene: Scene, options: PeopleOptions, seed: int) -> Shot | None:
-    """Draw a scene, all joints inside the crop; None if fewer than MIN_FRAMES of its frames face the camera."""
+    """Draw a scene, all joints inside the crop.
+
+    None if no frame of the scene faces the camera, or fewer than MIN_FRAMES of the whole video do.
+    """
     act = perform(scene.clip, scene.subject)
     angles = (np.array([value]) for value in (act.heading + scene.yaw, scene.pitch, scene.roll))
     view = view_matrices(*angles)
-    frames = scene.frames
+    video = np.union1d(scene.frames, scene.rest)
     if options.facing == "front":
-        frames = frames[faces_camera(act.facing[frames], view)]
-    if len(frames) < MIN_FRAMES:
+        video = video[faces_camera(act.facing[video], view)]
+    chosen = np.isin(video, scene.frames)
+    if len(video) < MIN_FRAMES or not chosen.any():
         return None
     distances = np.full(1, scene.distance)
-    vertices, joints = act.vertices[frames], act.joints[frames]
+    vertices, joints = act.vertices[video], act.joints[video]
     seen = to_camera(joints, view, distances)
     crop = fit_crop(perspective(to_camera(vertices, view, distances)), perspective(seen), options.fill)
     rng = seeds.rng(seed, "people/stage", scene.sequence)
@@ -186,8 +198,9 @@ def shoot(scene: Scene, options: PeopleOptions, seed: int) -> Shot | None:
     backdrop = draw_backdrop(viewpoint, act.ground, options.image_size * SUPERSAMPLING, rng)
     stage = Stage(viewpoint, Light.draw(rng, view[0]), act.ground, backdrop)
     dressed = dress(scene.subject)
-    images = paint(vertices, act.normals[frames], dressed.mesh.faces, dressed.colours, joints, stage)
-    return Shot(images, poses, frames, temporal_median(images), stage, len(scene.frames) - len(frames))
+    images = paint(vertices, act.normals[video], dressed.mesh.faces, dressed.colours, joints, stage)
+    median = temporal_median(images)
+    return Shot(images[chosen], poses[chosen], video[chosen], median, stage, len(scene.frames) - int(chosen.sum()))
 
 
 def _strides(crop: Crop, seen: np.ndarray, view: np.ndarray, wander: float, rng: np.random.Generator) -> np.ndarray:

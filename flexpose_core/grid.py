@@ -1,0 +1,144 @@
+"""From the configuration to files and parameters: which cells there are, what they share, and what each depends on.
+
+A run is a cell with a seed. Runs share what does not depend on what differs between them: a generator and a β a set of
+sources and channel count, a guidance set a target, shots and seed, an η a pose set. Every parameter set is one dict of plain
+values, sorted, and holds the factors of its own job alone: Snakemake compares it to decide what to run again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from flexpose_core.errors import ConfigError
+from flexpose_core.options.config import Config
+from flexpose_core.options.grid import Cell, MethodOptions
+
+
+@dataclass(frozen=True)
+class Run:
+    """A cell with a seed: one training of the detector."""
+
+    name: str
+    cell_name: str
+    cell: Cell
+    method: MethodOptions
+    seed: int
+
+    @property
+    def sources(self) -> str:
+        """The sources, joined as in paths."""
+        return "+".join(self.cell.sources)
+
+    @property
+    def prior(self) -> str:
+        """The generator and β that this run adapts."""
+        return f"{self.sources}_c{self.cell.channels}"
+
+    @property
+    def guidance(self) -> str:
+        """The few-shot set and its pose-mixup."""
+        return f"{self.cell.target}_{self.method.guidance}_m{self.cell.shots}_s{self.seed}"
+
+    @property
+    def pose_set(self) -> str:
+        """The unpaired poses; the target's own do not depend on the seed."""
+        return self.cell_name if self.method.poses == "target" else self.name
+
+
+class Grid:
+    """All runs of a configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        runs = [
+            Run(f"{name}_s{seed}", name, cell, config.methods[cell.method], seed)
+            for name, cell in config.cells.items()
+            for seed in range(config.seeds)
+        ]
+        self.runs = {run.name: run for run in runs}
+        self.pose_sets = {run.pose_set: run for run in reversed(runs)}
+        self.guidance_sets = {run.guidance: run for run in reversed(runs) if run.method.guidance}
+        self.priors = {run.prior: run for run in reversed(runs) if run.sources}
+
+    def run(self, name: str) -> Run:
+        """Return a run by name; raises ConfigError naming the unknown cell."""
+        return _look_up(self.runs, name, "cell")
+
+    def table_runs(self, table: str) -> list[str]:
+        """Return the names of all runs of a table, a cell's seeds together, in the table's order."""
+        cells = _look_up(self.config.tables, table, "table").cells
+        return [f"{cell}_s{seed}" for cell in cells for seed in range(self.config.seeds)]
+
+    def splits(self, dataset: str) -> list[str]:
+        """Return the splits that a dataset has: without images there is nothing to test a detector on."""
+        return ["train", "val", "test"] if self.config.datasets[dataset].images else ["train", "val"]
+
+    def dataset_params(self, dataset: str) -> dict[str, Any]:
+        return plain({"options": self.config.datasets[dataset]})
+
+    def regressor_params(self, prior: str) -> dict[str, Any]:
+        run = _look_up(self.priors, prior, "prior")
+        return plain({"channels": run.cell.channels, "options": self.config.regressor})
+
+    def generator_params(self, prior: str) -> dict[str, Any]:
+        run = _look_up(self.priors, prior, "prior")
+        return plain({"channels": run.cell.channels, "options": self.config.generator})
+
+    def guidance_params(self, guidance: str) -> dict[str, Any]:
+        run = _look_up(self.guidance_sets, guidance, "guidance")
+        options = self.config.guidance[run.method.guidance or ""]
+        return plain({"options": options, "shots": run.cell.shots, "seed": run.seed})
+
+    def adaptation_params(self, pose_set: str) -> dict[str, Any]:
+        run = _look_up(self.pose_sets, pose_set, "pose set")
+        options = run.method.adaptation
+        if options is None:
+            raise ConfigError(f"pose set {pose_set}: expected an adapted method, found {run.cell.method!r}")
+        if run.cell.layers is not None:
+            options = msgspec.structs.replace(options, layers=run.cell.layers)
+        return plain({"options": options, "seed": run.seed})
+
+    def sample_params(self, pose_set: str) -> dict[str, Any]:
+        run = _look_up(self.pose_sets, pose_set, "pose set")
+        count = (run.cell.annotation_set_size or 0) - self.config.guidance[run.method.guidance or ""].mixup_size
+        return plain(
+            {"options": self.config.sampling, "count": count, "seed": run.seed, "shards": self.config.sample_shards}
+        )
+
+    def pose_set_params(self, pose_set: str) -> dict[str, Any]:
+        run = _look_up(self.pose_sets, pose_set, "pose set")
+        return plain({"poses": run.method.poses, "size": run.cell.annotation_set_size, "seed": run.seed})
+
+    def eta_params(self, pose_set: str) -> dict[str, Any]:
+        run = _look_up(self.pose_sets, pose_set, "pose set")
+        return plain({"options": self.config.detector, "seed": run.seed})
+
+    def detector_params(self, name: str) -> dict[str, Any]:
+        return plain({"options": self.config.detector, "seed": self.run(name).seed})
+
+    def cell_params(self, name: str) -> dict[str, Any]:
+        """Return what a metrics file says of its run."""
+        run = self.run(name)
+        return plain({"name": run.cell_name, "cell": run.cell, "seed": run.seed})
+
+    def table_params(self, table: str) -> dict[str, Any]:
+        return plain({"pck_rho": self.config.tables[table].pck_rho})
+
+
+def plain(value: Any) -> Any:
+    """Return options as plain values with sorted keys, comparable as text."""
+    value = msgspec.to_builtins(value)
+    if isinstance(value, dict):
+        return {key: plain(value[key]) for key in sorted(value)}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:
+    if name not in table:
+        raise ConfigError(f"{kind}: expected one of {', '.join(table)}, found {name!r}")
+    return table[name]

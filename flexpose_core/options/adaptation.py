@@ -1,0 +1,136 @@
+"""Options of few-shot guidance and of fitting τ."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=1)]
+Steps = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+Symmetry = Literal["none", "flip", "flip+back", "auto"]
+
+
+class GuidanceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a few shots of the target are enriched (paper, section 3.3).
+
+    Parameters
+    ----------
+    mixup_size
+        E, the number of poses after pose-mixup (Eq. 7).
+    space
+        "joints": joints are mixed along straight lines, as in the paper; "bones": directions and lengths of bones are
+        mixed.
+    concentration
+        a of the mixing share λ ~ Beta(a, a): 1 is uniform, as in the paper; below 1 stays nearer to the shots.
+    spread
+        Mixed poses are moved away from their mean by this factor. Mixing two shots with uniform λ keeps 2/3 of their
+        variance, so that √(3/2) ≈ 1.2 restores it. For space "joints" only.
+    symmetry
+        Mirrored copies that join the shots before mixing: "flip" mirrors with left and right swapped; "back" also
+        mirrors with labels kept, about as if seen from behind; "auto" picks by leaving one shot out.
+    """
+
+    mixup_size: Count = 1000
+    space: Literal["joints", "bones"] = "joints"
+    concentration: Positive = 1.0
+    spread: Positive = 1.0
+    symmetry: Symmetry = "none"
+
+
+class AlignmentOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How source poses are brought to the target's proportions and mixed into the guidance.
+
+    Parameters
+    ----------
+    candidates
+        Source poses drawn to choose from.
+    bone_rounds
+        Rounds of matching and fitting that estimate the bones' length ratios.
+    bone_shrinkage
+        κ: an estimate from M shots keeps M / (M + κ) of its logarithm.
+    source_share
+        Share of the matched source pose in each pose; the rest is its anchor.
+    source_reach
+        About how far the joints of an anchor may be moved towards its source pose, the mean over joints as a fraction
+        of the image's side; the share of a pose that is farther off is smaller for it.
+    root_jitter
+        Standard deviation of the root's position, as a fraction of the image's side.
+    """
+
+    candidates: Count = 4000
+    bone_rounds: Steps = 3
+    bone_shrinkage: NotNegative = 6.0
+    source_share: Share = 0.3
+    source_reach: NotNegative = 3 / 128
+    root_jitter: NotNegative = 3 / 128
+
+
+class PerceptualOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Γ, in whose features g_t and the guidance are compared (Eq. 5).
+
+    Parameters
+    ----------
+    kind
+        "vgg16": three levels of VGG16 on images, as in the paper; "regressor": β's encoder on images; "joints": β's
+        joints; "pose": the pose that a generator of mapping kind "pose" stands for, with no image drawn.
+    weights
+        For "vgg16": "auto" takes ImageNet weights if torchvision's cache has them and random ones if not, "imagenet"
+        demands them, "random" never loads; anything else is a file (.safetensors, or torchvision's .pth).
+    allow_download
+        Whether "imagenet" may download.
+    """
+
+    kind: Literal["vgg16", "regressor", "joints", "pose"] = "vgg16"
+    weights: str = "auto"
+    allow_download: bool = False
+
+
+class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How τ is fitted, all else frozen. The defaults are the paper's.
+
+    Parameters
+    ----------
+    layers
+        Layers that τ may change, see `flexpose_core.models.transfer.Layers`.
+    bias
+        Whether τ's blocks also shift.
+    perceptual
+        Γ.
+    pairing
+        Which latent code stands for which guidance pose: "random" (Eq. 5), or "assignment", the one-to-one pairing
+        that moves the joints least, the codes chosen from `pool`.
+    pool
+        Latent codes drawn for "assignment".
+    alignment
+        If given, source poses join the guidance; else it is the pose-mixup alone.
+    pair_steps, pair_batch
+        Steps of Eq. 5 and pairs a step.
+    energy_steps, energy_batch
+        Steps that then lower the energy distance between generated poses and the guidance, and poses of each a step.
+    learning_rate
+        Adam's, at its highest.
+    device
+        Where the networks run.
+    mixed_precision
+        Whether they draw and look at images in bfloat16.
+    """
+
+    layers: tuple[int | str, ...] | str = (3,)
+    bias: bool = False
+    perceptual: PerceptualOptions = PerceptualOptions()
+    pairing: Literal["random", "assignment"] = "random"
+    pool: Count = 3000
+    alignment: AlignmentOptions | None = None
+    pair_steps: Steps = 300
+    pair_batch: Count = 16
+    energy_steps: Steps = 0
+    energy_batch: Annotated[int, Meta(ge=2)] = 192
+    learning_rate: Positive = 5e-3
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    mixed_precision: bool = True

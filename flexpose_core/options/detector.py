@@ -1,0 +1,100 @@
+"""Options of the detector, KeypointGAN, and the architecture that its weights files state."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from flexpose_core.errors import ConfigError
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Widths = tuple[Count, ...]
+
+
+class DetectorArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is needed to build the four networks.
+
+    A tuple of widths holds the channels of a network's levels, the resolution halving from one to the next.
+    """
+
+    joints: Annotated[int, Meta(ge=1)]
+    size: Annotated[int, Meta(ge=16)] = 32
+    image_widths: Widths = (16, 32, 64, 96)
+    regressor_widths: Widths = (24, 48, 96)
+    decoder_widths: Widths = (16, 32, 64, 96)
+    discriminator_widths: Widths = (24, 48, 96)
+
+    def check(self) -> None:
+        """Raise ConfigError if the size cannot be halved as often as the widths ask."""
+        halvings = {
+            "image_widths": len(self.image_widths) - 1,
+            "regressor_widths": len(self.regressor_widths),
+            "decoder_widths": len(self.decoder_widths) - 1,
+            "discriminator_widths": len(self.discriminator_widths),
+        }
+        for name, count in halvings.items():
+            if count < 1 or self.size % 2**count or self.size < 2 ** (count + 1):
+                raise ConfigError(
+                    f"detector: {name} of {getattr(self, name)} halve the size {count} times: expected a size that is "
+                    f"a multiple of {2**count} and at least {2 ** (count + 1)}, found {self.size}"
+                )
+
+
+class EtaOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How η is pretrained: `jitter`, of a pose's place, in fractions of the side, pixel `noise` in units of -1..1."""
+
+    steps: Count = 1000
+    batch: Count = 32
+    learning_rate: Positive = 1e-3
+    jitter: NotNegative = 0.02
+    noise: NotNegative = 0.15
+    own_labels: Annotated[float, Meta(ge=0, le=1)] = 0.1
+
+
+class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the detector is trained; `jitter` as in EtaOptions."""
+
+    steps: Count = 1100
+    batch: Count = 16
+    learning_rate: Positive = 1e-3
+    regressor_learning_rate: Positive = 3e-4
+    reconstruction_weight: NotNegative = 10.0
+    adversarial_weight: NotNegative = 1.0
+    consistency_weight: NotNegative = 2.0
+    drawn_weight: NotNegative = 0.9
+    estimated_weight: NotNegative = 0.1
+    own_labels: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    jitter: NotNegative = 0.01
+    clip_norm: Positive = 5.0
+    average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.99
+
+
+class DetectorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything about the detector; `size` and the widths are those of `DetectorArchitecture`."""
+
+    size: int = 32
+    image_widths: Widths = (16, 32, 64, 96)
+    regressor_widths: Widths = (24, 48, 96)
+    decoder_widths: Widths = (16, 32, 64, 96)
+    discriminator_widths: Widths = (24, 48, 96)
+    eta: EtaOptions = EtaOptions()
+    gan: KeypointGanOptions = KeypointGanOptions()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    mixed_precision: bool = True
+
+    def architecture(self, joints: int) -> DetectorArchitecture:
+        """Return the architecture for so many joints; raises ConfigError if the size does not fit the widths."""
+        architecture = DetectorArchitecture(
+            joints=joints,
+            size=self.size,
+            image_widths=self.image_widths,
+            regressor_widths=self.regressor_widths,
+            decoder_widths=self.decoder_widths,
+            discriminator_widths=self.discriminator_widths,
+        )
+        architecture.check()
+        return architecture

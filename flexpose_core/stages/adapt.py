@@ -1,0 +1,119 @@
+"""From a source's generator and a few shots of the target to τ (paper, section 3.3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from flexpose_core import seeds
+from flexpose_core.devices import pick_device
+from flexpose_core.files import digest, write_json
+from flexpose_core.measures.distributions import distribution_metrics
+from flexpose_core.models.perceptual import Observer, build_observer
+from flexpose_core.models.transfer import Transfer
+from flexpose_core.options.adaptation import AdaptationOptions
+from flexpose_core.poses.alignment import align
+from flexpose_core.poses.cache import load_cache
+from flexpose_core.poses.pairing import assigned_pairs, random_pairs
+from flexpose_core.rendering.drawn import draw_lines
+from flexpose_core.rendering.pictures import tile, write_png
+from flexpose_core.skeletons import Skeleton, skeleton_named
+from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor, pooled_poses
+from flexpose_core.training.checkpoint import read_header
+from flexpose_core.training.loop import LoopOptions, train
+from flexpose_core.training.objectives.adaptation import AdaptationObjective
+
+_STAGE = "adapt"
+_MEASURED, _SHOWN, _SHOWN_SIDE = 1000, 12, 96
+
+
+def adapt(
+    options: AdaptationOptions,
+    generator_weights: Path,
+    regressor_weights: Path,
+    sources: Sequence[Path],
+    shots: Path,
+    mixup: Path,
+    out_transfer: Path,
+    out_metrics: Path,
+    out_picture: Path,
+    seed: int,
+    work: Path,
+    loop: LoopOptions | None = None,
+) -> None:
+    """Fit τ and write it alone, with metrics and a picture.
+
+    The metrics say how far the generator's joints are from the guidance before and after; nothing of the target but
+    the shots is looked at. The picture has three rows: poses of the source's generator, poses of the same latent codes
+    after the adaptation, and the shot nearest to each of these.
+
+    Raises
+    ------
+    ConfigError
+        If a layer is beyond the generator's, or the generator has no pose for Γ to read.
+    CheckpointError
+        If weights are missing, damaged or of other networks.
+    """
+    device = pick_device(options.device)
+    generator, regressor = load_generator(generator_weights).to(device), load_regressor(regressor_weights).to(device)
+    check_fit(generator.architecture, regressor.architecture, regressor_weights)
+    skeleton = skeleton_named(generator.architecture.skeleton)
+    drawn, mixed = load_cache(shots), load_cache(mixup)
+    guidance = mixed.poses
+    if options.alignment is not None:
+        own, _ = pooled_poses(sources)
+        random = seeds.rng(seed, "adapt/alignment")
+        guidance = align(own, guidance, len(drawn), skeleton, options.alignment, random)
+    transfer = Transfer.for_generator(generator, options.layers, options.bias).to(device)
+    observer, perceptual = build_observer(options, generator, regressor, seed)
+    z = pair(options, observer, guidance, generator.architecture.latent_width, seed, device)
+    objective = AdaptationObjective(transfer, observer, z, torch.as_tensor(guidance), skeleton, options)
+    weights = [read_header(path)["checksum"] for path in (generator_weights, regressor_weights)]
+    identity = json.dumps([msgspec.to_builtins(options), weights, digest(guidance.tobytes())])
+    train(objective, objective.steps, _STAGE, seed, work, identity, loop)
+
+    z = torch.randn(_MEASURED, z.shape[1], generator=seeds.torch_generator(seed, "adapt/measure")).to(device)
+    before, after = (
+        generate(generator, regressor, z, tau, options.mixed_precision)[1].cpu().numpy() for tau in (None, transfer)
+    )
+    transfer.save(out_transfer, {"seed": seed})
+    metrics: dict[str, Any] = {
+        "perceptual": perceptual,
+        "parameters": sum(parameter.numel() for parameter in transfer.parameters()),
+        "before": distribution_metrics(guidance, before, seed),
+        "after": distribution_metrics(guidance, after, seed),
+        "guidance": mixed.attributes,
+    }
+    write_json(out_metrics, metrics)
+    write_png(out_picture, triptych(before[:_SHOWN], after[:_SHOWN], drawn.poses, skeleton))
+
+
+def pair(
+    options: AdaptationOptions, observer: Observer, guidance: np.ndarray, width: int, seed: int, device: torch.device
+) -> Tensor:
+    """Return the latent code (E, width), on the CPU, that stands for each guidance pose."""
+    assigned = options.pairing == "assignment"
+    pool = options.pool if assigned else len(guidance)
+    z = torch.randn(pool, width, generator=seeds.torch_generator(seed, "adapt/pool"))
+    if assigned:
+        return z[torch.as_tensor(assigned_pairs(guidance, _joints(observer, z.to(device))))]
+    return z[torch.as_tensor(random_pairs(len(guidance), pool, seeds.rng(seed, "adapt/pairs")))]
+
+
+def triptych(source: np.ndarray, adapted: np.ndarray, shots: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Return an (H, W, 3) uint8 picture of three rows: source, adapted, and the nearest shot of each adapted pose."""
+    distances = np.linalg.norm(adapted[:, None] - shots[None], axis=-1).mean(axis=-1)
+    nearest = shots[distances.argmin(axis=1)]
+    return tile(draw_lines(np.concatenate([source, adapted, nearest]), skeleton, _SHOWN_SIDE), len(source))
+
+
+def _joints(observer: Observer, z: Tensor) -> np.ndarray:
+    with torch.inference_mode():
+        return torch.cat([observer.joints(chunk, None) for chunk in z.split(CHUNK)]).cpu().numpy()

@@ -1,0 +1,32 @@
+"""How far the sources' poses are from the targets'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from flexpose_core.files import write_text
+from flexpose_core.measures.distributions import distribution_metrics
+from flexpose_core.poses.cache import load_cache
+
+
+def compare_datasets(
+    sources: Sequence[Path], targets: Sequence[Path], target_floors: Sequence[Path], out: Path
+) -> None:
+    """Write a CSV of distribution distances (`distribution_metrics`) from every set's training poses to every target's.
+
+    `target_floors` are the targets' validation poses, in the targets' order: other people in the same motions, the floor below
+    which no source can be expected.
+    """
+    rows = []
+    for target, floor in zip(targets, target_floors, strict=True):
+        real = load_cache(target)
+        for cache in (floor, *sources):
+            other = load_cache(cache)
+            name = f"{other.attributes['dataset']} ({other.attributes['split']})"
+            rows.append(
+                {"poses": name, "target": real.attributes["dataset"]} | distribution_metrics(real.poses, other.poses)
+            )
+    write_text(out, pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"))

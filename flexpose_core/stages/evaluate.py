@@ -1,0 +1,93 @@
+"""How well a detector does on a split, as numbers and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from flexpose_core.devices import pick_device
+from flexpose_core.errors import DataError
+from flexpose_core.files import write_json
+from flexpose_core.measures.detection import better_labelling, detection_metrics, mean_pose_floor
+from flexpose_core.models.keypoint_gan import (
+    Detector,
+    DetectorArchitecture,
+    ImageToSkeleton,
+    SkeletonToImage,
+    SkeletonToKeypoints,
+)
+from flexpose_core.poses.cache import PoseSet, load_cache
+from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
+from flexpose_core.stages.train_detector import DETECTOR_KIND, DetectorOptions, channels_last, frames_of
+from flexpose_core.training.checkpoint import load_into, load_weights
+from flexpose_core.training.objectives.keypoint_gan import Frames
+
+_BATCH = 256
+_PICTURE_SAMPLES, _PICTURE_COLUMNS, _PICTURE_SIDE = 24, 6, 128
+
+
+def evaluate(options: DetectorOptions, weights: Path, image_cache: Path, out_metrics: Path, out_picture: Path) -> None:
+    """Write the detection metrics on a split, and a picture of samples: predicted joints beside the true ones.
+
+    The predictions in the picture carry the better left/right labelling, as in the flip-aware metrics.
+
+    Raises
+    ------
+    DataError
+        If the detector was trained for another skeleton.
+    """
+    device = pick_device(options.device)
+    split = load_cache(image_cache, images=True)
+    detector, _, architecture, skeleton = load_detector(weights, device)
+    if skeleton != split.skeleton.name:
+        raise DataError(f"{image_cache}: expected skeleton {skeleton} as in {weights}, found {split.skeleton.name}")
+    predicted = predict(detector, frames_of(split, architecture.size), device)
+    write_json(out_metrics, detection_metrics(predicted, split.poses, split.visibility, split.skeleton))
+    write_png(out_picture, compare(predicted, split))
+
+
+def evaluate_mean_pose(train_cache: Path, image_cache: Path, out_metrics: Path) -> None:
+    """Write the metrics of always answering the mean pose of `train_cache`: what a detector must beat to make sense."""
+    reference, split = load_cache(train_cache), load_cache(image_cache)
+    wanted, found = reference.skeleton.name, split.skeleton.name
+    if wanted != found:
+        raise DataError(f"{image_cache}: expected skeleton {wanted} as in {train_cache}, found {found}")
+    floor = mean_pose_floor(reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton)
+    write_json(out_metrics, floor)
+
+
+def load_detector(weights: Path, device: torch.device) -> tuple[Detector, SkeletonToImage, DetectorArchitecture, str]:
+    """Return Φ and η as one network, Ψ, their architecture and the skeleton's name, as `train_detector` wrote them."""
+    tensors, header = load_weights(weights, DETECTOR_KIND)
+    stated = dict(header["architecture"])
+    skeleton = stated.pop("skeleton")
+    architecture = msgspec.convert(stated, DetectorArchitecture)
+    detector = Detector(ImageToSkeleton(architecture), SkeletonToKeypoints(architecture))
+    psi = SkeletonToImage(architecture)
+    for prefix, network in (("detector.", detector), ("psi.", psi)):
+        own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        load_into(network, own, weights)
+        channels_last(network.to(device)).eval()
+    return detector, psi, architecture, skeleton
+
+
+@torch.no_grad()
+def predict(detector: Detector, frames: Frames, device: torch.device) -> np.ndarray:
+    """Return keypoints (N, K, 2) float32 in 0..1 for all frames, in single precision."""
+    detector.eval()
+    batches = torch.arange(len(frames.images)).split(_BATCH)
+    return np.concatenate([detector(*frames.take(rows, device)).cpu().numpy() for rows in batches])
+
+
+def compare(predicted: np.ndarray, split: PoseSet) -> np.ndarray:
+    """Pairs of predicted (left) and true (right) joints over samples spread evenly through the split."""
+    chosen = np.linspace(0, len(split) - 1, min(_PICTURE_SAMPLES, len(split))).astype(int)
+    shown = better_labelling(predicted[chosen], split.poses[chosen], split.visibility[chosen], split.skeleton)
+    if split.images is None:
+        raise DataError("picture of detections: expected a pose set loaded with its images")
+    images = enlarge(split.images[chosen], _PICTURE_SIDE)
+    pairs = [overlay_poses(images, poses, split.skeleton) for poses in (shown, split.poses[chosen])]
+    return tile(np.concatenate(pairs, axis=2), _PICTURE_COLUMNS)

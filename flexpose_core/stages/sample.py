@@ -1,0 +1,153 @@
+"""Target poses from the adapted generator: t̂ = β(g_t(z)), ŷ = α(t̂) (paper, Eq. 8).
+
+Samples come in blocks of a fixed size, each with a seed of its own, so that they are the same to the byte however many shards
+share the work, and the first n of N samples are those of a run that asks for n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flexpose_core import seeds
+from flexpose_core.devices import pick_device
+from flexpose_core.errors import ConfigError, DataError
+from flexpose_core.models.regressor import Regressor
+from flexpose_core.models.style_generator import StyleGenerator
+from flexpose_core.models.transfer import Transfer
+from flexpose_core.options.generator import SampleOptions
+from flexpose_core.poses.batch import PoseBatch
+from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
+from flexpose_core.rendering.differentiable import draw_lines
+from flexpose_core.skeletons import skeleton_named
+from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor
+from flexpose_core.training.checkpoint import read_header
+
+BLOCK = 1000
+_STAGE = "sample"
+_CLIP = "generated"
+
+
+def sample_shard(
+    options: SampleOptions,
+    generator_weights: Path,
+    regressor_weights: Path,
+    transfer_weights: Path | None,
+    count: int,
+    shard: int,
+    shards: int,
+    out: Path,
+    seed: int,
+) -> None:
+    """Write shard `shard` of `shards` (counted from 0) of `count` samples; memory does not grow with `count`.
+
+    Parameters
+    ----------
+    transfer_weights
+        τ; None samples the source's generator as it is.
+
+    Raises
+    ------
+    ConfigError
+        If the shard is not among the shards, or there are more shards than samples.
+    CheckpointError
+        If weights are missing, damaged, or do not belong together.
+    """
+    if not 0 <= shard < shards <= count:
+        raise ConfigError(f"sampling: expected 0 <= shard < shards <= count, found {shard}, {shards}, {count}")
+    device = pick_device(options.device)
+    generator, regressor = load_generator(generator_weights).to(device), load_regressor(regressor_weights).to(device)
+    check_fit(generator.architecture, regressor.architecture, regressor_weights)
+    transfer = None
+    if transfer_weights is not None:
+        transfer = Transfer.load(transfer_weights, generator).to(device).requires_grad_(False)
+
+    first, last = count * shard // shards, count * (shard + 1) // shards
+
+    def batches() -> Iterator[PoseBatch]:
+        for block in range(first // BLOCK, -(-last // BLOCK)):
+            start = block * BLOCK
+            poses = sample_block(generator, regressor, transfer, options, seed, block)
+            kept = slice(max(first - start, 0), min(last - start, BLOCK))
+            yield plain_batch(poses[kept].numpy(), _CLIP, first=start + kept.start)
+
+    weights = {"generator": generator_weights, "regressor": regressor_weights, "transfer": transfer_weights}
+    attributes = {
+        "source": "generated",
+        "seed": seed,
+        "count": count,
+        "keep": options.keep,
+        "weights": {name: read_header(path)["checksum"] for name, path in weights.items() if path is not None},
+    }
+    write_cache(out, batches(), skeleton_named(generator.architecture.skeleton), attributes)
+
+
+def sample_block(
+    generator: StyleGenerator,
+    regressor: Regressor,
+    transfer: Transfer | None,
+    options: SampleOptions,
+    seed: int,
+    block: int,
+) -> Tensor:
+    """Return the `BLOCK` poses (BLOCK, K, 2) of one block, on the CPU."""
+    device = next(generator.parameters()).device
+    # Whole chunks, as the number of images a pass may change the last bits.
+    drawn = -(-round(BLOCK / options.keep) // CHUNK) * CHUNK
+    random = seeds.torch_generator(seed, _STAGE, block)
+    z = torch.randn(drawn, generator.architecture.latent_width, generator=random).to(device)
+    images, joints = generate(generator, regressor, z, transfer, options.mixed_precision)
+    if options.keep < 1:
+        inconsistency = (images - _redraw(joints, generator)).abs().mean((1, 2, 3))
+        joints = joints[inconsistency.argsort(stable=True)[:BLOCK].sort().values]
+    return joints.cpu()
+
+
+def gather(shards: Sequence[Path], out: Path) -> int:
+    """Write the samples of all shards, in order, as one cache; returns their number.
+
+    Raises
+    ------
+    DataError
+        If a shard is missing, damaged, of another run, or they are not in order and complete.
+    """
+    first = load_cache(shards[0])
+    count = first.attributes.get("count")
+
+    def pieces() -> Iterator[np.ndarray]:
+        """Yield each shard's poses, checked to follow those before."""
+        expected = 0
+        for path in shards:
+            poses = load_cache(path)
+            if poses.attributes != first.attributes:
+                raise DataError(f"{path}: expected a shard of the run of {shards[0]}, found one of another")
+            if int(poses.frame[0]) != expected:
+                raise DataError(f"{path}: expected samples from number {expected}, found {int(poses.frame[0])}")
+            expected += len(poses)
+            yield poses.poses
+        if expected != count:
+            raise DataError(f"{shards[-1]}: expected {count} samples in all shards, found {expected}")
+
+    def batches() -> Iterator[PoseBatch]:
+        """Yield whole blocks, so that the file's bytes do not show where one shard ended."""
+        written, pending = 0, first.poses[:0]
+        for piece in pieces():
+            pending = np.concatenate([pending, piece])
+            while len(pending) >= BLOCK:
+                yield plain_batch(pending[:BLOCK], _CLIP, first=written)
+                written, pending = written + BLOCK, pending[BLOCK:]
+        if len(pending):
+            yield plain_batch(pending, _CLIP, first=written)
+
+    return write_cache(out, batches(), first.skeleton, first.attributes)
+
+
+def _redraw(joints: Tensor, generator: StyleGenerator) -> Tensor:
+    """Return α(t̂) (Eq. 8) in the generator's size and channels."""
+    architecture = generator.architecture
+    skeleton = skeleton_named(architecture.skeleton)
+    return draw_lines(joints, skeleton, architecture.resolution, architecture.channels)

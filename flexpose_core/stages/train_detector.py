@@ -1,0 +1,175 @@
+"""From images of people and unpaired poses to a keypoint detector, in two steps: η alone, then KeypointGAN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import nn
+
+from flexpose_core import seeds
+from flexpose_core.devices import pick_device
+from flexpose_core.errors import DataError
+from flexpose_core.files import digest, write_json
+from flexpose_core.measures.detection import detection_metrics
+from flexpose_core.models.keypoint_gan import (
+    ImageToSkeleton,
+    SkeletonDiscriminator,
+    SkeletonToImage,
+    SkeletonToKeypoints,
+)
+from flexpose_core.options.detector import DetectorArchitecture, DetectorOptions
+from flexpose_core.poses.cache import PoseSet, load_cache
+from flexpose_core.rendering.differentiable import draw_distances
+from flexpose_core.rendering.pictures import enlarge
+from flexpose_core.skeletons import Skeleton
+from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
+from flexpose_core.training.loop import LoopOptions, train
+from flexpose_core.training.objectives.eta import DECAY, EtaObjective, PosePrior
+from flexpose_core.training.objectives.keypoint_gan import Frames, KeypointGanObjective
+
+ETA_KIND = "keypoint_regressor"
+DETECTOR_KIND = "keypoint_detector"
+_ETA_TEST_POSES = 512
+
+
+def pretrain_eta(
+    options: DetectorOptions,
+    pose_cache: Path,
+    out_weights: Path,
+    out_metrics: Path,
+    seed: int,
+    work: Path,
+    loop: LoopOptions | None = None,
+) -> None:
+    """Train η on drawings of the poses; the metrics are its errors on clean drawings of some of the same poses.
+
+    Raises
+    ------
+    DataError
+        If no pose of the cache has all joints visible.
+    """
+    device = pick_device(options.device)
+    poses = load_cache(pose_cache)
+    architecture = options.architecture(len(poses.skeleton))
+    complete = complete_poses(poses, pose_cache)
+    eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", device)
+    objective = EtaObjective(
+        eta, PosePrior(complete, poses.skeleton, device), options.size, options.eta, options.mixed_precision
+    )
+    identity = _identity(options, digest(complete.tobytes()))
+    train(objective, options.eta.steps, "eta", seed, work, identity, loop)
+
+    some = seeds.rng(seed, "eta_test").choice(len(complete), min(_ETA_TEST_POSES, len(complete)), replace=False)
+    drawn = draw_distances(torch.from_numpy(complete[some]).to(device), poses.skeleton, options.size, DECAY)
+    eta.eval()
+    with torch.no_grad():
+        predicted = eta(drawn).cpu().numpy()
+    visible = np.ones(predicted.shape[:2], np.uint8)
+    write_json(out_metrics, detection_metrics(predicted, complete[some], visible, poses.skeleton))
+    save_weights(out_weights, eta.state_dict(), ETA_KIND, described(architecture, poses.skeleton), {"seed": seed})
+
+
+def train_detector(
+    options: DetectorOptions,
+    image_cache: Path,
+    pose_cache: Path,
+    eta_weights: Path,
+    out_weights: Path,
+    seed: int,
+    work: Path,
+    loop: LoopOptions | None = None,
+) -> None:
+    """Train KeypointGAN on the images, whose own poses are not looked at, and on the poses of another cache.
+
+    The weights file holds the averaged Φ and η under "detector." and Ψ under "psi.".
+
+    Raises
+    ------
+    DataError
+        If the caches' skeletons differ, or no pose has all joints visible.
+    CheckpointError
+        If `eta_weights` are of another architecture.
+    """
+    device = pick_device(options.device)
+    pictures, poses = load_cache(image_cache, images=True), load_cache(pose_cache)
+    wanted, found = pictures.skeleton.name, poses.skeleton.name
+    if wanted != found:
+        raise DataError(f"{pose_cache}: expected skeleton {wanted} as in {image_cache}, found {found}")
+    architecture = options.architecture(len(poses.skeleton))
+    complete = complete_poses(poses, pose_cache)
+    description = described(architecture, poses.skeleton)
+    eta_tensors, eta_header = load_weights(eta_weights, ETA_KIND, description)
+    eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", device)
+    load_into(eta, eta_tensors, eta_weights)
+    psi = initialised(SkeletonToImage, architecture, seed, "psi", device)
+    frames = frames_of(pictures, options.size)
+    objective = KeypointGanObjective(
+        phi=initialised(ImageToSkeleton, architecture, seed, "phi", device),
+        eta=eta,
+        psi=psi,
+        discriminator=initialised(SkeletonDiscriminator, architecture, seed, "discriminator", device),
+        frames=frames,
+        prior=PosePrior(complete, poses.skeleton, device),
+        size=options.size,
+        options=options.gan,
+        mixed=options.mixed_precision,
+    )
+    checksums = digest(complete.tobytes()), digest(frames.images.numpy().data), eta_header["checksum"]
+    identity = _identity(options, *checksums)
+    train(objective, options.gan.steps, "keypoint_gan", seed, work, identity, loop)
+
+    detector = objective.average.module
+    tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
+    tensors |= {f"psi.{name}": value for name, value in psi.state_dict().items()}
+    save_weights(out_weights, tensors, DETECTOR_KIND, description, {"seed": seed, "steps": options.gan.steps})
+
+
+def initialised(
+    network: type[nn.Module], architecture: DetectorArchitecture, seed: int, name: str, device: torch.device
+) -> Any:
+    """Build a network whose first weights depend on seed and name alone; the global random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive(seed, f"detector/{name}"))
+        built = network(architecture)
+    return channels_last(built.to(device))
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay the weights out as convolutions on either kind of device like them best."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def described(architecture: DetectorArchitecture, skeleton: Skeleton) -> dict[str, Any]:
+    """Return what a weights file states: the architecture as plain JSON values, and the skeleton's name."""
+    return {**msgspec.json.decode(msgspec.json.encode(architecture)), "skeleton": skeleton.name}
+
+
+def complete_poses(poses: PoseSet, path: Path) -> np.ndarray:
+    """Return the poses whose joints are all visible, (n, K, 2): a drawing lacking limbs would teach Φ to drop them."""
+    complete = poses.poses[poses.visibility.all(axis=1)]
+    if not len(complete):
+        raise DataError(f"{path}: expected poses with all joints visible, found none among {len(poses)}")
+    return complete
+
+
+def frames_of(pictures: PoseSet, size: int) -> Frames:
+    """Return the images at the working resolution, area-averaged where that is lower; poses are left behind."""
+
+    def resized(images: np.ndarray) -> torch.Tensor:
+        images = images if images.shape[1] == size else enlarge(images, size)
+        return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+    if pictures.images is None or pictures.backgrounds is None or pictures.background_index is None:
+        raise DataError("detector: expected a pose set loaded with its images and backgrounds, found poses alone")
+    index = torch.from_numpy(np.asarray(pictures.background_index, np.int64))
+    return Frames(resized(pictures.images), resized(pictures.backgrounds), index)
+
+
+def _identity(options: DetectorOptions, *checksums: str) -> str:
+    """State all that shapes the result; where it runs and how it is watched do not."""
+    shaping = msgspec.structs.replace(options, device="auto")
+    return "\n".join([msgspec.json.encode(shaping).decode(), *checksums])

@@ -1,0 +1,196 @@
+"""KeypointGAN (Jakab et al. 2020, section 3): learn Φ, η, Ψ from images and unpaired poses.
+
+One step updates, in the order of the authors' code, first Φ and Ψ, then the discriminator, then η.
+
+- Eq. 1-2: x̂ = Ψ(render(η(Φ(x))), x') must be like x, where x' is a frame of the same sequence. The authors
+  compare VGG features; here, with no pretrained network, pixels at three scales and the finest's gradients.
+- Eq. 3: Φ(x) must look like a drawn pose to the discriminator, in the least-squares form.
+- Φ(x) must be what its own keypoints draw, as an option of the authors' code asks: strokes, and no haze between them.
+- Section 3.2: η is pretrained on drawn poses and goes on learning, from drawn poses and from Φ's skeleton images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from flexpose_core.devices import mixed_precision
+from flexpose_core.models.keypoint_gan import (
+    Detector,
+    ImageToSkeleton,
+    SkeletonDiscriminator,
+    SkeletonToImage,
+    SkeletonToKeypoints,
+)
+from flexpose_core.options.detector import KeypointGanOptions
+from flexpose_core.rendering.differentiable import draw_distances
+from flexpose_core.seeds import StepRandom
+from flexpose_core.training.loop import set_learning_rate, warmup_linear
+from flexpose_core.training.objectives.eta import (
+    DECAY,
+    PosePrior,
+    keypoint_error,
+    picture_rows,
+)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Images (N, 3, S, S) uint8 without poses, backgrounds (Q, 3, S, S) uint8 and each image's row in them (N,)."""
+
+    images: Tensor
+    backgrounds: Tensor
+    background_index: Tensor
+
+    def take(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return images and backgrounds of these rows, float in -1..1, channels last."""
+        return tuple(
+            pixels.to(device, non_blocking=True).float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+            for pixels in (self.images[rows], self.backgrounds[self.background_index[rows]])
+        )  # type: ignore[return-value]
+
+
+class CompanionFrames:
+    """For each frame, a frame of the same sequence, uniformly; now and then it is the same one."""
+
+    def __init__(self, background_index: Tensor) -> None:
+        self.order = torch.argsort(background_index, stable=True)
+        self.index = background_index
+        self.counts = torch.bincount(background_index)
+        self.starts = self.counts.cumsum(0) - self.counts
+
+    def draw(self, rows: Tensor, random: StepRandom) -> Tensor:
+        groups = self.index[rows]
+        offsets = (random.uniform(len(rows)) * self.counts[groups]).long()
+        return self.order[self.starts[groups] + torch.minimum(offsets, self.counts[groups] - 1)]
+
+
+def reconstruction_loss(made: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
+    """Return Eq. 2 on pixels: L1 at `scales` resolutions, each half the last, plus L1 of the finest's gradients."""
+    loss = _gradient_error(made, truth, 3) + _gradient_error(made, truth, 2)
+    for scale in range(scales):
+        if scale:
+            made, truth = F.avg_pool2d(made, 2), F.avg_pool2d(truth, 2)
+        loss = loss + (made - truth).abs().mean()
+    return loss
+
+
+def _gradient_error(made: Tensor, truth: Tensor, axis: int) -> Tensor:
+    return (made.diff(dim=axis) - truth.diff(dim=axis)).abs().mean()
+
+
+def least_squares(scores: tuple[Tensor, ...], goal: float) -> Tensor:
+    """Return one term of Eq. 3: the mean of (D - goal)² over each of the outputs, then over the outputs."""
+    return torch.stack([((score - goal) ** 2).mean() for score in scores]).mean()
+
+
+class KeypointGanObjective:
+    """The full training; the detector that is kept is `average`, the exponential moving average of Φ and η."""
+
+    def __init__(
+        self,
+        phi: ImageToSkeleton,
+        eta: SkeletonToKeypoints,
+        psi: SkeletonToImage,
+        discriminator: SkeletonDiscriminator,
+        frames: Frames,
+        prior: PosePrior,
+        size: int,
+        options: KeypointGanOptions,
+        mixed: bool = True,
+    ) -> None:
+        self.phi, self.eta, self.psi, self.discriminator = phi, eta, psi, discriminator
+        self.frames, self.prior, self.size, self.options, self.mixed = frames, prior, size, options, mixed
+        self.companions = CompanionFrames(frames.background_index)
+        self.flip = torch.as_tensor(prior.skeleton.flip_permutation, device=prior.device)
+        self.detector = Detector(phi, eta)
+        averaging = get_ema_multi_avg_fn(options.average_decay)
+        self.average = AveragedModel(self.detector, multi_avg_fn=averaging, use_buffers=True)
+        self.networks: dict[str, nn.Module] = {
+            "phi": phi, "eta": eta, "psi": psi, "discriminator": discriminator, "average": self.average,
+        }  # fmt: skip
+        self.generator_parameters = [*phi.parameters(), *psi.parameters()]
+        betas = (0.5, 0.99)
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "generators": torch.optim.Adam(self.generator_parameters, betas=betas, fused=True),
+            "discriminator": torch.optim.Adam(discriminator.parameters(), betas=betas, fused=True),
+            "eta": torch.optim.Adam(eta.parameters(), betas=betas, fused=True),
+        }
+
+    def _draw(self, poses: Tensor) -> Tensor:
+        images = draw_distances(poses, self.prior.skeleton, self.size, DECAY)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def step(self, step: int, random: StepRandom) -> dict[str, Tensor]:
+        options, device = self.options, self.prior.device
+        rate = warmup_linear(step, options.steps)
+        for name, optimiser in self.optimisers.items():
+            base = options.regressor_learning_rate if name == "eta" else options.learning_rate
+            set_learning_rate(optimiser, base * rate)
+        rows = random.indices(options.batch, len(self.frames.images))
+        images, backgrounds = self.frames.take(rows, device)
+        others, _ = self.frames.take(self.companions.draw(rows, random), device)
+        poses = self.prior.draw(options.batch, options.jitter, random)
+
+        with mixed_precision(device, self.mixed):
+            made = self.phi(images - backgrounds)
+            keypoints = self.eta(made)
+        redrawn = self._draw(keypoints)
+        with mixed_precision(device, self.mixed):
+            rebuilt = self.psi(redrawn, others - backgrounds, backgrounds)
+            score = self.discriminator(made)
+        reconstruction = reconstruction_loss(rebuilt, images)
+        adversarial = least_squares(score, 1.0)
+        loss = options.reconstruction_weight * reconstruction + options.adversarial_weight * adversarial
+        consistency = F.mse_loss(made, redrawn.detach())
+        loss = loss + options.consistency_weight * consistency
+        # η and the discriminator stay out of this update; η's part of the graph is used again below.
+        self._update("generators", self.generator_parameters, loss, retain=True)
+
+        drawn = self._draw(poses)
+        with mixed_precision(device, self.mixed):
+            both = self.discriminator(torch.cat([drawn, made.detach()]))
+        real, fake = zip(*(scores.chunk(2) for scores in both), strict=True)
+        discrimination = 0.5 * (least_squares(real, 1.0) + least_squares(fake, 0.0))
+        self._update("discriminator", list(self.discriminator.parameters()), discrimination)
+
+        with mixed_precision(device, self.mixed):
+            regressed = self.eta(drawn)
+        regression = options.drawn_weight * keypoint_error(regressed, poses, self.flip, options.own_labels)
+        regression = regression + options.estimated_weight * F.mse_loss(redrawn, made.detach())
+        self._update("eta", list(self.eta.parameters()), regression)
+        self.average.update_parameters(self.detector)
+        return {
+            "reconstruction": reconstruction.detach(),
+            "adversarial": adversarial.detach(),
+            "consistency": consistency.detach(),
+            "discriminator": discrimination.detach(),
+            "eta": regression.detach(),
+        }
+
+    def _update(self, name: str, parameters: list[nn.Parameter], loss: Tensor, retain: bool = False) -> None:
+        """Step one optimiser on the gradient of `loss` with respect to its own parameters and nothing else."""
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=retain)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
+        self.optimisers[name].step()
+
+    def picture(self) -> np.ndarray | None:
+        """Return four rows: images, Φ's skeleton images, drawings of η's keypoints, Ψ's reconstructions."""
+        rows = torch.linspace(0, len(self.frames.images) - 1, min(10, len(self.frames.images))).long()
+        images, backgrounds = self.frames.take(rows, self.prior.device)
+        detector = cast(Detector, self.average.module.eval())
+        self.psi.eval()
+        with torch.no_grad():
+            made = detector.phi(images - backgrounds)
+            redrawn = self._draw(detector.eta(made))
+            rebuilt = self.psi(redrawn, images - backgrounds, backgrounds)
+        self.psi.train()
+        return picture_rows([images, made, redrawn, rebuilt])

@@ -1,0 +1,131 @@
+"""From a source's prior and a few shots of the target to an annotation set."""
+
+
+def of_pose_set(pattern):
+    """An input that names the prior and guidance of a pose set's run."""
+    return lambda wildcards: pattern.format(run=GRID.pose_sets[wildcards.pose_set])
+
+
+rule guide:
+    input:
+        lambda wildcards: f"results/data/{GRID.guidance_sets[wildcards.guidance].cell.target}/train.h5",
+    output:
+        shots="results/guidance/{guidance}/shots.h5",
+        mixup="results/guidance/{guidance}/mixup.h5",
+    params:
+        cell=lambda wildcards: GRID.guidance_params(wildcards.guidance),
+        stamp=stamp("guide"),
+    log:
+        "results/logs/guidance/{guidance}.log",
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=5,
+    script:
+        "../workflow_scripts/guide.py"
+
+
+rule adapt:
+    input:
+        generator=of_pose_set("results/priors/{run.prior}/generator.safetensors"),
+        regressor=of_pose_set("results/priors/{run.prior}/regressor.safetensors"),
+        sources=lambda wildcards: expand(
+            "results/data/{dataset}/train.h5", dataset=GRID.pose_sets[wildcards.pose_set].cell.sources
+        ),
+        shots=of_pose_set("results/guidance/{run.guidance}/shots.h5"),
+        mixup=of_pose_set("results/guidance/{run.guidance}/mixup.h5"),
+    output:
+        transfer="results/pose_sets/{pose_set}/transfer.safetensors",
+        metrics="results/pose_sets/{pose_set}/adaptation.json",
+        picture=report(
+            "results/pose_sets/{pose_set}/adaptation.png", category="Adaptation", labels={"pose set": "{pose_set}"}
+        ),
+    params:
+        cell=lambda wildcards: GRID.adaptation_params(wildcards.pose_set),
+        stamp=stamp("adapt"),
+        work="results/work/{pose_set}/adaptation",
+    log:
+        "results/logs/pose_sets/{pose_set}_adaptation.log",
+    benchmark:
+        "results/benchmarks/adapt/{pose_set}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=1,
+    script:
+        "../workflow_scripts/adapt.py"
+
+
+rule sample_shard:
+    input:
+        generator=of_pose_set("results/priors/{run.prior}/generator.safetensors"),
+        regressor=of_pose_set("results/priors/{run.prior}/regressor.safetensors"),
+        transfer="results/pose_sets/{pose_set}/transfer.safetensors",
+    output:
+        temp("results/pose_sets/{pose_set}/samples_{shard}.h5"),
+    params:
+        cell=lambda wildcards: GRID.sample_params(wildcards.pose_set),
+        stamp=stamp("sample"),
+    log:
+        "results/logs/pose_sets/{pose_set}_samples_{shard}.log",
+    benchmark:
+        "results/benchmarks/sample/{pose_set}_{shard}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=60,
+        gpu=1,
+    script:
+        "../workflow_scripts/sample.py"
+
+
+rule gather_samples:
+    input:
+        lambda wildcards: expand(
+            "results/pose_sets/{pose_set}/samples_{shard}.h5",
+            pose_set=wildcards.pose_set,
+            shard=range(GRID.config.sample_shards),
+        ),
+    output:
+        "results/pose_sets/{pose_set}/samples.h5",
+    params:
+        stamp=stamp("sample"),
+    log:
+        "results/logs/pose_sets/{pose_set}_samples.log",
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    script:
+        "../workflow_scripts/gather_samples.py"
+
+
+def annotation_set_inputs(wildcards):
+    run = GRID.pose_sets[wildcards.pose_set]
+    if run.method.poses == "target":
+        return {"target": f"results/data/{run.cell.target}/train.h5"}
+    inputs = {"mixup": f"results/guidance/{run.guidance}/mixup.h5"}
+    if run.method.poses == "source":
+        inputs["sources"] = expand("results/data/{dataset}/train.h5", dataset=run.cell.sources)
+    else:
+        inputs["samples"] = f"results/pose_sets/{wildcards.pose_set}/samples.h5"
+    return inputs
+
+
+rule compose:
+    input:
+        unpack(annotation_set_inputs),
+    output:
+        "results/pose_sets/{pose_set}/poses.h5",
+    params:
+        cell=lambda wildcards: GRID.pose_set_params(wildcards.pose_set),
+        stamp=stamp("compose"),
+    log:
+        "results/logs/pose_sets/{pose_set}_compose.log",
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    script:
+        "../workflow_scripts/compose.py"

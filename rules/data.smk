@@ -1,0 +1,60 @@
+"""Raw datasets to pose caches, cards and contact sheets."""
+
+
+rule convert:
+    output:
+        cache="results/data/{dataset}/{split}.h5",
+        card="results/data/{dataset}/{split}.card.json",
+    params:
+        cell=lambda wildcards: GRID.dataset_params(wildcards.dataset),
+        stamp=stamp("convert"),
+    log:
+        "results/logs/data/{dataset}_{split}.log",
+    benchmark:
+        "results/benchmarks/convert/{dataset}_{split}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=20,
+    script:
+        "../workflow_scripts/convert.py"
+
+
+rule contact_sheet:
+    input:
+        "results/data/{dataset}/train.h5",
+    output:
+        report("results/data/{dataset}/contact_sheet.png", category="Data", labels={"dataset": "{dataset}"}),
+    params:
+        stamp=stamp("convert"),
+    log:
+        "results/logs/data/{dataset}_contact_sheet.log",
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=5,
+    script:
+        "../workflow_scripts/contact_sheet.py"
+
+
+def caches(split, images):
+    return [f"results/data/{name}/{split}.h5" for name in DATASETS if GRID.config.datasets[name].images == images]
+
+
+rule distances:
+    input:
+        targets=caches("train", images=True),
+        floors=caches("val", images=True),
+        sources=caches("train", images=False),
+    output:
+        report("results/data/distances.csv", category="Data"),
+    params:
+        stamp=stamp("compare_datasets"),
+    log:
+        "results/logs/data/distances.log",
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=5,
+    script:
+        "../workflow_scripts/compare_datasets.py"

@@ -1,0 +1,76 @@
+"""The detector of a cell: η on its annotation set, KeypointGAN on the target's images, metrics on val and test."""
+
+
+def target_cache(split):
+    return lambda wildcards: f"results/data/{GRID.run(wildcards.cell).cell.target}/{split}.h5"
+
+
+rule pretrain_eta:
+    input:
+        "results/pose_sets/{pose_set}/poses.h5",
+    output:
+        weights="results/pose_sets/{pose_set}/eta.safetensors",
+        metrics="results/pose_sets/{pose_set}/eta.json",
+    params:
+        cell=lambda wildcards: GRID.eta_params(wildcards.pose_set),
+        stamp=stamp("train_detector"),
+        work="results/work/{pose_set}/eta",
+    log:
+        "results/logs/pose_sets/{pose_set}_eta.log",
+    benchmark:
+        "results/benchmarks/pretrain_eta/{pose_set}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=1,
+    script:
+        "../workflow_scripts/pretrain_eta.py"
+
+
+rule train_detector:
+    input:
+        images=target_cache("train"),
+        poses=lambda wildcards: f"results/pose_sets/{GRID.run(wildcards.cell).pose_set}/poses.h5",
+        eta=lambda wildcards: f"results/pose_sets/{GRID.run(wildcards.cell).pose_set}/eta.safetensors",
+    output:
+        "results/cells/{cell}/detector.safetensors",
+    params:
+        cell=lambda wildcards: GRID.detector_params(wildcards.cell),
+        stamp=stamp("train_detector"),
+        work="results/work/{cell}/detector",
+    log:
+        "results/logs/cells/{cell}_detector.log",
+    benchmark:
+        "results/benchmarks/train_detector/{cell}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(2400),
+        runtime=240,
+        gpu=1,
+    script:
+        "../workflow_scripts/train_detector.py"
+
+
+rule evaluate:
+    input:
+        detector="results/cells/{cell}/detector.safetensors",
+        poses=lambda wildcards: f"results/pose_sets/{GRID.run(wildcards.cell).pose_set}/poses.h5",
+        train=target_cache("train"),
+        val=target_cache("val"),
+        test=target_cache("test"),
+    output:
+        metrics=ensure("results/cells/{cell}/metrics.json", non_empty=True),
+        picture=report("results/cells/{cell}/predictions.png", category="Detection", labels={"cell": "{cell}"}),
+    params:
+        cell=lambda wildcards: GRID.cell_params(wildcards.cell),
+        detector=lambda wildcards: GRID.detector_params(wildcards.cell),
+        stamp=stamp("evaluate_cell"),
+    log:
+        "results/logs/cells/{cell}_evaluate.log",
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    script:
+        "../workflow_scripts/evaluate.py"

@@ -1,0 +1,57 @@
+"""What is learnt from the sources alone: β and the generator g_s, one of each a set of sources and channel count."""
+
+
+def source_caches(split):
+    return lambda wildcards: expand(
+        f"results/data/{{dataset}}/{split}.h5", dataset=GRID.priors[wildcards.prior].cell.sources
+    )
+
+
+rule train_regressor:
+    input:
+        train=source_caches("train"),
+        val=source_caches("val"),
+    output:
+        weights="results/priors/{prior}/regressor.safetensors",
+        metrics="results/priors/{prior}/regressor.json",
+    params:
+        cell=lambda wildcards: GRID.regressor_params(wildcards.prior),
+        stamp=stamp("train_regressor"),
+        work="results/work/{prior}/regressor",
+    log:
+        "results/logs/priors/{prior}_regressor.log",
+    benchmark:
+        "results/benchmarks/train_regressor/{prior}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=1,
+    script:
+        "../workflow_scripts/train_regressor.py"
+
+
+rule train_generator:
+    input:
+        train=source_caches("train"),
+        val=source_caches("val"),
+        regressor="results/priors/{prior}/regressor.safetensors",
+    output:
+        weights="results/priors/{prior}/generator.safetensors",
+        metrics="results/priors/{prior}/generator.json",
+        picture=report("results/priors/{prior}/generator.png", category="Priors", labels={"prior": "{prior}"}),
+    params:
+        cell=lambda wildcards: GRID.generator_params(wildcards.prior),
+        stamp=stamp("train_generator"),
+        work="results/work/{prior}/generator",
+    log:
+        "results/logs/priors/{prior}_generator.log",
+    benchmark:
+        "results/benchmarks/train_generator/{prior}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=120,
+        gpu=1,
+    script:
+        "../workflow_scripts/train_generator.py"

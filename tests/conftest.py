@@ -1,0 +1,70 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+torch.set_num_threads(1)
+
+
+class Project:
+    """A copy of the workflow in a folder of its own, to run, edit and break."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("Snakefile", "config.yaml"):
+            shutil.copy(ROOT / name, folder / name)
+        for name in ("rules", "workflow_scripts", "flexpose_core", "config", "profiles"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def snakemake(self, *arguments: str, config: str = "config/tiny.yaml") -> subprocess.CompletedProcess:
+        """Run snakemake on the tiny configuration with this copy of the library; stderr is joined to stdout."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config, *arguments]
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PYTHONPATH": str(self.folder),
+            "HOME": "/tmp",
+        }
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+
+    def planned(self, *arguments: str, config: str = "config/tiny.yaml") -> set[str]:
+        """Return the jobs of a dry run as "rule:first wildcard", such as "train_detector:direct_s0"."""
+        done = self.snakemake("--dry-run", *arguments, config=config)
+        assert done.returncode == 0, done.stdout
+        jobs, rule = set(), None
+        for line in done.stdout.splitlines():
+            words = line.split()
+            if line.startswith(("rule ", "localrule ")):
+                rule = words[1].rstrip(":")
+                jobs.add(rule)
+            elif rule and words[:1] == ["wildcards:"]:
+                jobs.discard(rule)
+                jobs.add(f"{rule}:{words[1].partition('=')[2].rstrip(',')}")
+                rule = None
+        return jobs
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory):
+    """The tiny configuration, run from nothing to its table; tests must leave it as they found it."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout[-8000:]
+    return project

@@ -1,0 +1,220 @@
+"""Fitting τ: the distribution comes nearer, resumed equals uninterrupted, the stage's files agree."""
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from flexpose_core.errors import CheckpointError, ConfigError
+from flexpose_core.files import read_json
+from flexpose_core.measures import distributions
+from flexpose_core.models.perceptual import build_observer
+from flexpose_core.models.regressor import Regressor, RegressorArchitecture
+from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
+from flexpose_core.models.transfer import Transfer
+from flexpose_core.options.adaptation import AdaptationOptions, AlignmentOptions, PerceptualOptions
+from flexpose_core.poses.cache import plain_batch, write_cache
+from flexpose_core.seeds import StepRandom
+from flexpose_core.skeletons import BODY15
+from flexpose_core.stages.adapt import adapt, pair
+from flexpose_core.stages.priors import save_generator, save_regressor
+from flexpose_core.training.loop import LoopOptions, train
+from flexpose_core.training.objectives.adaptation import AdaptationObjective, energy_distance
+
+FAST = AdaptationOptions(
+    layers="mapping",
+    bias=True,
+    perceptual=PerceptualOptions(kind="pose"),
+    pairing="assignment",
+    pool=400,
+    pair_steps=60,
+    pair_batch=32,
+    energy_steps=60,
+    energy_batch=64,
+    learning_rate=1e-2,
+)
+
+
+def small_generator():
+    torch.manual_seed(0)
+    architecture = GeneratorArchitecture(
+        skeleton="body15", resolution=16, latent_width=8, mapping_widths=(24, 24), synthesis_widths=(8, 8, 6)
+    )
+    generator = StyleGenerator(architecture)
+    with torch.no_grad():
+        generator.f.layers[-1].weight *= 5  # poses that differ
+    return generator.requires_grad_(False)
+
+
+def small_regressor():
+    torch.manual_seed(1)
+    return Regressor(RegressorArchitecture(skeleton="body15", resolution=16, width=4)).requires_grad_(False)
+
+
+def guidance_poses(count=200):
+    """Poses of a low-dimensional distribution, elsewhere than the generator's."""
+    rng = np.random.default_rng(5)
+    base, ways = rng.uniform(0.2, 0.8, (1, 15, 2)), rng.normal(0, 0.05, (3, 15, 2))
+    return (base + np.einsum("nk,kjc->njc", rng.normal(0, 1, (count, 3)), ways)).astype(np.float32)
+
+
+def objective(options, generator, guidance, seed=0):
+    transfer = Transfer.for_generator(generator, options.layers, options.bias)
+    observer, _ = build_observer(options, generator, small_regressor(), seed)
+    z = pair(options, observer, guidance, 8, seed, torch.device("cpu"))
+    return AdaptationObjective(transfer, observer, z, torch.as_tensor(guidance), BODY15, options)
+
+
+def run(fit, seed=0):
+    return [next(iter(fit.step(step, StepRandom(seed, "adapt", step)).values())).item() for step in range(fit.steps)]
+
+
+def sampled(generator, transfer):
+    with torch.no_grad():
+        return generator.pose(torch.randn(500, 8, generator=torch.Generator().manual_seed(9)), transfer).numpy()
+
+
+@pytest.mark.parametrize("phases", [{}, {"energy_steps": 0}, {"pair_steps": 0}], ids=["both", "pairs", "energy"])
+def test_the_energy_distance_falls(phases):
+    options = msgspec.structs.replace(FAST, **phases)
+    generator, guidance = small_generator(), guidance_poses()
+    frozen = {name: value.clone() for name, value in generator.state_dict().items()}
+    fit = objective(options, generator, guidance)
+    before = distributions.energy_distance(guidance, sampled(generator, fit.transfer))
+    run(fit)
+    after = distributions.energy_distance(guidance, sampled(generator, fit.transfer))
+    assert after < 0.2 * before
+    assert all(torch.equal(value, frozen[name]) for name, value in generator.state_dict().items())
+
+
+def test_assignment_beats_random_pairing():
+    generator, guidance = small_generator(), guidance_poses()
+    spread = {}
+    for pairing in ("random", "assignment"):
+        options = msgspec.structs.replace(FAST, pairing=pairing, energy_steps=0, pair_steps=150)
+        fit = objective(options, generator, guidance)
+        run(fit)
+        spread[pairing] = sampled(generator, fit.transfer).std(axis=0).mean() / guidance.std(axis=0).mean()
+    # Latent codes that say nothing of their pose are best answered with the mean pose.
+    assert spread["random"] < 0.8 * spread["assignment"]
+
+
+def test_pair_loss_is_the_papers_on_cached_features():
+    generator, guidance = small_generator(), guidance_poses(40)
+    options = msgspec.structs.replace(FAST, pool=40, energy_steps=0, pair_steps=1)
+    fit = objective(options, generator, guidance)
+    chosen = StepRandom(0, "adapt", 0).indices(options.pair_batch, 40)
+    found = generator.pose(fit.z[chosen]).numpy()
+    expected = np.square((found - guidance[chosen]) / guidance.std(ddof=1)).mean()
+    assert run(fit)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_images_are_compared_when_asked():
+    generator, guidance = small_generator(), guidance_poses(60)
+    options = msgspec.structs.replace(
+        FAST,
+        layers=(2, 3),
+        perceptual=PerceptualOptions(kind="regressor"),
+        pairing="random",
+        energy_steps=0,
+        pair_steps=40,
+    )
+    losses = run(objective(options, generator, guidance))
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_energy_distance_agrees_with_the_measure_and_has_gradients():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.5, 0.1, (30, 15, 2)), rng.normal(0.6, 0.1, (20, 15, 2))
+    mine = energy_distance(torch.as_tensor(first), torch.as_tensor(second)).item() * 128
+    assert mine == pytest.approx(distributions.energy_distance(first, second), rel=1e-9)
+    poses = torch.as_tensor(first).requires_grad_()
+    energy_distance(poses, torch.as_tensor(second)).backward()
+    step = torch.as_tensor(rng.normal(0, 1e-4, first.shape))
+    change = energy_distance(torch.as_tensor(first) + step, torch.as_tensor(second)) - energy_distance(
+        torch.as_tensor(first) - step, torch.as_tensor(second)
+    )
+    assert change.item() / 2 == pytest.approx((poses.grad * step).sum().item(), rel=1e-3)
+    same = torch.zeros(4, 15, 2, requires_grad=True)
+    energy_distance(same, same.detach()).backward()
+    assert same.grad.isfinite().all()
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def test_resumed_equals_uninterrupted(tmp_path):
+    generator, guidance = small_generator(), guidance_poses(60)
+    options = msgspec.structs.replace(FAST, pair_steps=8, energy_steps=8)
+    loop = LoopOptions(checkpoint_seconds=0)
+    whole = objective(options, generator, guidance)
+    train(whole, whole.steps, "adapt", 0, tmp_path / "whole", "x", loop)
+
+    broken = objective(options, generator, guidance)
+    step = broken.step
+
+    def stop_at(number, random):
+        if number == 11:
+            raise InterruptionError
+        return step(number, random)
+
+    broken.step = stop_at
+    with pytest.raises(InterruptionError):
+        train(broken, broken.steps, "adapt", 0, tmp_path / "parts", "x", loop)
+    resumed = objective(options, generator, guidance)
+    train(resumed, resumed.steps, "adapt", 0, tmp_path / "parts", "x", loop)
+    for name, value in whole.transfer.state_dict().items():
+        assert torch.equal(value, resumed.transfer.state_dict()[name])
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(1)
+    write_cache(tmp_path / "source.h5", [plain_batch(rng.uniform(0.1, 0.9, (300, 15, 2)))], BODY15, {})
+    write_cache(tmp_path / "shots.h5", [plain_batch(guidance_poses(6))], BODY15, {})
+    write_cache(tmp_path / "mixup.h5", [plain_batch(guidance_poses(50))], BODY15, {"symmetry": "none"})
+    save_generator(tmp_path / "generator.safetensors", small_generator())
+    save_regressor(tmp_path / "regressor.safetensors", small_regressor())
+    return tmp_path
+
+
+def run_stage(files, name, options):
+    outputs = [files / f"{name}{suffix}" for suffix in (".safetensors", ".json", ".png")]
+    adapt(
+        options,
+        files / "generator.safetensors",
+        files / "regressor.safetensors",
+        [files / "source.h5"],
+        files / "shots.h5",
+        files / "mixup.h5",
+        *outputs,
+        seed=0,
+        work=files / f"{name}_work",
+    )
+    return outputs
+
+
+def test_the_stage_repeats_to_the_byte_and_improves(files):
+    options = msgspec.structs.replace(FAST, alignment=AlignmentOptions(candidates=200))
+    transfer, metrics, picture = run_stage(files, "a", options)
+    again = run_stage(files, "b", options)
+    for first, second in zip((transfer, metrics, picture), again, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+    loaded = Transfer.load(transfer, small_generator())
+    assert loaded.architecture.mapping == (1, 2, 3)
+    found = read_json(metrics)
+    assert found["perceptual"] == "pose"
+    assert found["parameters"] == sum(parameter.numel() for parameter in loaded.parameters())
+    assert set(found["before"]) == set(found["after"])
+
+
+def test_the_stage_refuses_what_does_not_fit(files):
+    with pytest.raises(ConfigError, match=r"layers: expected 1\.\.6, f1\.\.f3, all or mapping, found 9"):
+        run_stage(files, "c", msgspec.structs.replace(FAST, layers=(9,)))
+    with pytest.raises(ConfigError, match="as guidance poses, 50, found 49"):
+        run_stage(files, "d", msgspec.structs.replace(FAST, pool=49))
+    (files / "generator.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"generator\.safetensors"):
+        run_stage(files, "e", FAST)
+    assert not (files / "e.safetensors").exists()

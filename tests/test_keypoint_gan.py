@@ -1,0 +1,359 @@
+"""KeypointGAN: shapes, which update moves which network, resuming, and the stages from caches to metrics."""
+
+import numpy as np
+import pytest
+import torch
+
+import flexpose_core.stages.evaluate as evaluation
+from flexpose_core.errors import CheckpointError, ConfigError, DataError
+from flexpose_core.files import read_json
+from flexpose_core.models.keypoint_gan import (
+    Detector,
+    ImageToSkeleton,
+    SkeletonDiscriminator,
+    SkeletonToImage,
+    SkeletonToKeypoints,
+)
+from flexpose_core.options.detector import DetectorArchitecture, DetectorOptions, EtaOptions, KeypointGanOptions
+from flexpose_core.poses.batch import PoseBatch
+from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
+from flexpose_core.rendering.drawn import draw_lines
+from flexpose_core.seeds import StepRandom
+from flexpose_core.skeletons import BODY15, FACE68, SKELETONS
+from flexpose_core.stages.train_detector import (
+    DETECTOR_KIND,
+    frames_of,
+    initialised,
+    pretrain_eta,
+    train_detector,
+)
+from flexpose_core.training.checkpoint import load_weights
+from flexpose_core.training.loop import LoopOptions, train
+from flexpose_core.training.objectives.eta import EtaObjective, PosePrior, keypoint_error
+from flexpose_core.training.objectives.keypoint_gan import (
+    CompanionFrames,
+    Frames,
+    KeypointGanObjective,
+    least_squares,
+    reconstruction_loss,
+)
+
+CPU = torch.device("cpu")
+NETWORKS = {
+    "phi": ImageToSkeleton,
+    "eta": SkeletonToKeypoints,
+    "psi": SkeletonToImage,
+    "discriminator": SkeletonDiscriminator,
+}
+SMALL = {
+    "size": 16,
+    "image_widths": (4, 8),
+    "regressor_widths": (8, 8),
+    "decoder_widths": (4, 8),
+    "discriminator_widths": (4, 8),
+}
+
+
+def _poses(count: int, skeleton=BODY15, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0.1, 0.9, (count, len(skeleton), 2)).astype(np.float32)
+
+
+def _objective(skeleton=BODY15, **options) -> KeypointGanObjective:
+    random = np.random.default_rng(0)
+
+    def pixels(count):
+        return torch.from_numpy(random.integers(0, 256, (count, 3, 16, 16), np.uint8))
+
+    architecture = DetectorArchitecture(joints=len(skeleton), **SMALL)
+    networks = {name: initialised(network, architecture, 0, name, CPU) for name, network in NETWORKS.items()}
+    return KeypointGanObjective(
+        **networks,
+        frames=Frames(pixels(12), pixels(2), torch.arange(12) % 2),
+        prior=PosePrior(_poses(20, skeleton), skeleton, CPU),
+        size=16,
+        options=KeypointGanOptions(steps=6, batch=4, **options),
+    )
+
+
+def _parameters(objective: KeypointGanObjective) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.cat([p.detach().flatten().clone() for p in objective.networks[name].parameters()])
+        for name in NETWORKS
+    }
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
+@pytest.mark.parametrize("size", [32, 64])
+def test_shapes_and_ranges(skeleton, size):
+    architecture = DetectorArchitecture(joints=len(skeleton), size=size)
+    nets = {name: initialised(network, architecture, 0, name, CPU) for name, network in NETWORKS.items()}
+    images, backgrounds = torch.rand(2, 2, 3, size, size) * 2 - 1
+    made = nets["phi"](images - backgrounds)
+    assert made.shape == (2, 1, size, size)
+    assert made.abs().max() <= 1
+    keypoints = nets["eta"](made)
+    assert keypoints.shape == (2, len(skeleton), 2)
+    assert keypoints.min() >= 0
+    assert keypoints.max() <= 1
+    assert nets["psi"](made, images - backgrounds, backgrounds).shape == images.shape
+    patches, whole = nets["discriminator"](made)
+    assert patches.shape == (2, 1, size // 8, size // 8)
+    assert whole.shape == (2, 1)
+    detector = Detector(nets["phi"], nets["eta"]).eval()
+    torch.testing.assert_close(detector(images, backgrounds), nets["eta"](nets["phi"](images - backgrounds)))
+
+
+def test_keypoints_are_pixel_centres():
+    """A heat map with all its mass in one cell must give that cell's centre."""
+    eta = SkeletonToKeypoints(DetectorArchitecture(joints=2))
+    maps = torch.full((1, 2, 16, 16), -1e4)
+    maps[0, 0, 3, 15] = maps[0, 1, 0, 0] = 1e4
+    eta.net = torch.nn.Identity()
+    torch.testing.assert_close(eta(maps)[0], torch.tensor([[15.5 / 16, 3.5 / 16], [0.5 / 16, 0.5 / 16]]))
+
+
+def test_a_size_that_cannot_be_halved_is_refused():
+    with pytest.raises(ConfigError, match=r"image_widths .* multiple of 8 and at least 16, found 36"):
+        DetectorOptions(size=36).architecture(len(BODY15))
+
+
+def test_appearance_code_carries_no_place():
+    """Ψ must not see where the person of the appearance frame stands."""
+    psi = initialised(SkeletonToImage, DetectorArchitecture(joints=15, size=64), 0, "psi", CPU).eval()
+    appearance = torch.zeros(1, 3, 64, 64)
+    appearance[:, :, 16:24, 16:24] = 1
+    moved = appearance.roll((16, 16), (2, 3))
+    blank = torch.zeros(1, 3, 64, 64)
+    here, there = (psi(blank[:, :1], frame, blank) for frame in (appearance, moved))
+    torch.testing.assert_close(here, there)
+    assert (psi(blank[:, :1], -appearance, blank) - here).abs().max() > 1e-2
+
+
+def test_keypoint_error_takes_the_better_labelling():
+    truth = torch.from_numpy(_poses(3))
+    flip = torch.as_tensor(BODY15.flip_permutation)
+    mirrored = truth[:, flip]
+    assert keypoint_error(mirrored, truth, flip, own_labels=0.0) == 0
+    plain = 4 * ((mirrored - truth) ** 2).mean()
+    torch.testing.assert_close(keypoint_error(mirrored, truth, flip, own_labels=1.0), plain)
+    torch.testing.assert_close(keypoint_error(mirrored, truth, flip, own_labels=0.25), plain / 4)
+    torch.testing.assert_close(keypoint_error(truth + 0.1, truth, flip, own_labels=0.5), torch.tensor(0.04))
+
+
+def test_losses_in_closed_form():
+    flat = torch.zeros(2, 3, 16, 16)
+    torch.testing.assert_close(reconstruction_loss(flat + 0.5, flat), torch.tensor(1.5))
+    ramp = torch.linspace(0, 15, 16).expand(2, 3, 16, 16)
+    torch.testing.assert_close(reconstruction_loss(flat + ramp, flat), torch.tensor(1 + 3 * 7.5))
+    scores = torch.full((4, 1, 2, 2), 0.5), torch.full((4, 1), 2.0)
+    torch.testing.assert_close(least_squares(scores, 1.0), torch.tensor((0.25 + 1) / 2))
+
+
+def test_companions_share_the_sequence_and_reach_all_of_it():
+    index = torch.tensor([2, 0, 2, 0, 2, 1, 0])
+    companions = CompanionFrames(index)
+    rows = torch.arange(len(index)).repeat(200)
+    drawn = companions.draw(rows, StepRandom(0, "test", 0))
+    assert (index[drawn] == index[rows]).all()
+    for row in range(len(index)):
+        assert set(drawn[rows == row].tolist()) == set(torch.nonzero(index == index[row]).flatten().tolist())
+
+
+def test_each_update_moves_its_own_networks_in_the_original_order():
+    objective = _objective()
+    owners = {"generators": {"phi", "psi"}, "discriminator": {"discriminator"}, "eta": {"eta"}}
+    before, seen = _parameters(objective), []
+
+    def hook_for(name):
+        def hook(*_):
+            nonlocal before
+            now = _parameters(objective)
+            assert {key for key in now if not torch.equal(now[key], before[key])} == owners[name]
+            before = now
+            seen.append(name)
+
+        return hook
+
+    for name, optimiser in objective.optimisers.items():
+        optimiser.register_step_post_hook(hook_for(name))
+    objective.step(0, StepRandom(0, "test", 0))
+    assert seen == ["generators", "discriminator", "eta"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "moved"),
+    [
+        (None, set()),
+        ("adversarial_weight", {"phi"}),
+        ("consistency_weight", {"phi"}),
+        ("reconstruction_weight", {"phi", "psi"}),
+    ],
+)
+def test_which_loss_moves_which_generator(kept, moved):
+    off = dict.fromkeys(("adversarial_weight", "consistency_weight", "reconstruction_weight"), 0.0)
+    objective = _objective(**{name: weight for name, weight in off.items() if name != kept})
+    before = _parameters(objective)
+    objective.step(0, StepRandom(0, "test", 0))
+    after = _parameters(objective)
+    assert {name for name in ("phi", "psi") if not torch.equal(before[name], after[name])} == moved
+
+
+@pytest.mark.parametrize("weights", [{"drawn_weight": 0.0}, {"estimated_weight": 0.0}])
+def test_eta_learns_from_either_of_its_losses(weights):
+    moved = []
+    for options in (weights, {"drawn_weight": 0.0, "estimated_weight": 0.0}):
+        objective = _objective(**options)
+        before = _parameters(objective)["eta"]
+        objective.step(0, StepRandom(0, "test", 0))
+        moved.append(not torch.equal(before, _parameters(objective)["eta"]))
+    assert moved == [True, False]
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
+def test_resumed_equals_uninterrupted(tmp_path, skeleton):
+    whole = _objective(skeleton)
+    train(whole, 6, "test", 3, tmp_path / "whole")
+    interrupted = _objective(skeleton)
+    step = interrupted.step
+
+    def failing(number, random):
+        if number == 4:
+            raise KeyboardInterrupt
+        return step(number, random)
+
+    interrupted.step = failing
+    options = LoopOptions(checkpoint_seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(interrupted, 6, "test", 3, tmp_path / "parts", options=options)
+    resumed = _objective(skeleton)
+    steps = []
+    step_of_resumed = resumed.step
+    resumed.step = lambda number, random: steps.append(number) or step_of_resumed(number, random)
+    train(resumed, 6, "test", 3, tmp_path / "parts", options=options)
+    assert steps == [4, 5]
+    for name, network in whole.networks.items():
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, resumed.networks[name].state_dict()[key]), (name, key)
+
+
+def test_the_average_is_the_exponential_one():
+    objective = _objective(average_decay=0.5)
+    history = []
+    for step in range(3):
+        objective.step(step, StepRandom(0, "test", step))
+        history.append(objective.phi.net.last.weight.detach().clone())
+    expected = 0.25 * history[0] + 0.25 * history[1] + 0.5 * history[2]
+    torch.testing.assert_close(objective.average.module.phi.net.last.weight, expected)
+
+
+def test_eta_learns_to_read_drawings():
+    poses = _poses(4)
+    options = EtaOptions(steps=120, batch=8, jitter=0.0, noise=0.0, own_labels=1.0)
+    architecture = DetectorArchitecture(joints=len(BODY15), size=16, regressor_widths=(16, 32, 32))
+    objective = EtaObjective(
+        initialised(SkeletonToKeypoints, architecture, 0, "eta", CPU), PosePrior(poses, BODY15, CPU), 16, options
+    )
+    losses = [float(objective.step(step, StepRandom(0, "eta", step))["loss"]) for step in range(options.steps)]
+    assert np.mean(losses[-5:]) < 0.1 * np.mean(losses[:5])
+    assert objective.picture().shape[2] == 3
+
+
+@pytest.fixture
+def caches(tmp_path):
+    """Body poses drawn as line figures over two flat backgrounds, and unpaired poses."""
+    paths = {"images": tmp_path / "images.h5", "poses": tmp_path / "poses.h5", "faces": tmp_path / "faces.h5"}
+    poses = _poses(12)
+    images = ((draw_lines(poses, BODY15, 32) + 1) * 127.5).astype(np.uint8)
+    images = images if images.shape[-1] == 3 else np.moveaxis(images, 1, -1)
+    sequence = (np.arange(12) // 6 + 5).astype(np.int32)
+    none = np.zeros(12, np.int32)
+    backgrounds = {5: np.zeros((32, 32, 3), np.uint8), 6: np.full((32, 32, 3), 9, np.uint8)}
+    visibility = np.ones(poses.shape[:2], np.uint8)
+    clip = np.full(12, "walk")
+    batch = PoseBatch(poses, visibility, clip, none, none, sequence, np.arange(12, dtype=np.int32), images, backgrounds)
+    write_cache(paths["images"], [batch], BODY15, {})
+    write_cache(paths["poses"], [plain_batch(_poses(30, seed=1))], BODY15, {})
+    write_cache(paths["faces"], [plain_batch(_poses(5, FACE68))], FACE68, {})
+    return paths
+
+
+OPTIONS = DetectorOptions(
+    **SMALL, eta=EtaOptions(steps=2, batch=4), gan=KeypointGanOptions(steps=2, batch=4), device="cpu"
+)
+
+
+def _run(caches, folder, seed=0):
+    eta, detector = folder / "eta.safetensors", folder / "detector.safetensors"
+    pretrain_eta(OPTIONS, caches["poses"], eta, folder / "eta.json", seed, folder / "work_eta")
+    train_detector(OPTIONS, caches["images"], caches["poses"], eta, detector, seed, folder / "work")
+    return detector
+
+
+def test_stages_from_caches_to_metrics(tmp_path, caches):
+    detector = _run(caches, tmp_path / "a")
+    assert read_json(tmp_path / "a" / "eta.json")["samples"] == 30
+    metrics, picture = tmp_path / "m.json", tmp_path / "p.png"
+    evaluation.evaluate(OPTIONS, detector, caches["images"], metrics, picture)
+    found = read_json(metrics)
+    assert found["samples"] == 12
+    assert 0 < found["flip_aware"]["mse"] <= found["as_is"]["mse"]
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    again = _run(caches, tmp_path / "b")
+    assert again.read_bytes() == detector.read_bytes()
+    other = load_weights(_run(caches, tmp_path / "c", seed=1), DETECTOR_KIND)[0]
+    assert any(not torch.equal(value, other[name]) for name, value in load_weights(detector, DETECTOR_KIND)[0].items())
+
+
+def test_a_perfect_detector_has_no_error(tmp_path, caches, monkeypatch):
+    detector = _run(caches, tmp_path)
+    truth = load_cache(caches["images"]).poses
+    monkeypatch.setattr(evaluation, "predict", lambda *_: truth)
+    evaluation.evaluate(OPTIONS, detector, caches["images"], tmp_path / "m.json", tmp_path / "p.png")
+    for found in (read_json(tmp_path / "m.json")[key] for key in ("as_is", "flip_aware")):
+        assert found["mse"] == found["mean_distance"] == 0
+        assert set(found["pck"].values()) == {1.0}
+
+
+def test_predictions_do_not_depend_on_the_batch(tmp_path, caches, monkeypatch):
+    detector, *_ = evaluation.load_detector(_run(caches, tmp_path), CPU)
+    frames = frames_of(load_cache(caches["images"], images=True), 16)
+    together = evaluation.predict(detector, frames, CPU)
+    monkeypatch.setattr(evaluation, "_BATCH", 5)
+    np.testing.assert_allclose(evaluation.predict(detector, frames, CPU), together, atol=1e-5)
+
+
+def test_frames_are_area_averaged_and_keep_their_background(caches):
+    pictures = load_cache(caches["images"], images=True)
+    frames = frames_of(pictures, 16)
+    expected = pictures.images.reshape(12, 16, 2, 16, 2, 3).mean((2, 4)).transpose(0, 3, 1, 2)
+    assert np.abs(frames.images.numpy() - expected).max() <= 0.51
+    _, backgrounds = frames.take(torch.tensor([0, 11]), CPU)
+    np.testing.assert_allclose(backgrounds[:, 0, 0, 0], [-1, 9 / 127.5 - 1], atol=1e-6)
+
+
+def test_mean_pose_stage(tmp_path, caches):
+    evaluation.evaluate_mean_pose(caches["images"], caches["images"], tmp_path / "m.json")
+    poses = load_cache(caches["images"]).poses.astype(float)
+    expected = poses.var(axis=0).sum(-1).mean() * 128**2
+    assert read_json(tmp_path / "m.json")["as_is"]["mse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_stages_refuse_what_does_not_belong_together(tmp_path, caches):
+    eta = tmp_path / "eta.safetensors"
+    pretrain_eta(OPTIONS, caches["faces"], eta, tmp_path / "eta.json", 0, tmp_path / "work")
+    common = (eta, tmp_path / "detector.safetensors", 0, tmp_path / "work")
+    with pytest.raises(DataError, match=r"expected skeleton body15 as in .*images.h5, found face68"):
+        train_detector(OPTIONS, caches["images"], caches["faces"], *common)
+    with pytest.raises(CheckpointError, match="architecture differs in 'joints': expected 15, found 68"):
+        train_detector(OPTIONS, caches["images"], caches["poses"], *common)
+    with pytest.raises(DataError, match="expected a cache with images"):
+        train_detector(OPTIONS, caches["poses"], caches["poses"], *common)
+
+
+def test_only_complete_poses_are_drawn(tmp_path):
+    poses = _poses(3)
+    batch = plain_batch(poses)
+    batch.visibility[:, 0] = 0
+    write_cache(tmp_path / "poses.h5", [batch], BODY15, {})
+    with pytest.raises(DataError, match="found none among 3"):
+        pretrain_eta(OPTIONS, tmp_path / "poses.h5", tmp_path / "eta", tmp_path / "eta.json", 0, tmp_path / "work")

@@ -1,0 +1,175 @@
+"""The real workflow on the tiny configuration: what it makes, and what it makes again after an edit."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+from flexpose_core.stages.tabulate import COLUMNS
+
+
+@pytest.fixture
+def edited(finished_project):
+    """Give a function that replaces text in a file of the finished project; all edits are undone at the end."""
+    originals = {}
+
+    def edit(name, old, new):
+        path = finished_project.folder / name
+        originals.setdefault(path, path.read_text())
+        text = path.read_text()
+        assert old in text, f"{name} has no {old!r}"
+        path.write_text(text.replace(old, new))
+
+    yield edit
+    for path, text in originals.items():
+        path.write_text(text)
+
+
+@pytest.fixture
+def reconfigured(finished_project):
+    """Give a function that changes a copy of the tiny configuration and returns its name."""
+
+    def change(function):
+        config = yaml.safe_load((finished_project.folder / "config/tiny.yaml").read_text())
+        function(config)
+        (finished_project.folder / "config/edited.yaml").write_text(yaml.safe_dump(config))
+        return "config/edited.yaml"
+
+    return change
+
+
+class TestOutputs:
+    def test_table_has_the_columns_and_a_row_a_cell(self, finished_project):
+        table = pd.read_csv(finished_project.folder / "results/table1.csv")
+        config = yaml.safe_load((finished_project.folder / "config/tiny.yaml").read_text())
+        assert tuple(table.columns) == COLUMNS
+        assert len(table) == len(config["tables"]["table1"]["cells"])
+        assert set(table.method) == {"aligned", "direct", "flexpose-paper", "flexpose"}
+        assert table[["mse_pixel", "mse_pixel_flip", "pck", "pck_flip"]].notna().all().all()
+        assert (table.mse_pixel_flip <= table.mse_pixel).all()
+
+    def test_pictures_and_cards_are_there(self, finished_project):
+        results = finished_project.folder / "results"
+        for pattern in (
+            "data/*/contact_sheet.png",
+            "data/*/train.card.json",
+            "priors/*/generator.png",
+            "pose_sets/*/adaptation.png",
+            "cells/*/predictions.png",
+            "table1.md",
+        ):
+            found = list(results.glob(pattern))
+            assert found, pattern
+            assert all(path.stat().st_size > 100 for path in found)
+
+    def test_nothing_partial_is_left(self, finished_project):
+        assert not list(finished_project.folder.rglob("*.partial*"))
+
+
+class TestReruns:
+    def test_a_warm_workflow_has_nothing_to_do(self, finished_project):
+        assert finished_project.planned() == set()
+        assert "Nothing to be done" in finished_project.snakemake("results/table1.csv").stdout
+
+    def test_one_cells_option_reruns_that_cell_and_the_table(self, finished_project, reconfigured):
+        def other_layers(config):
+            config["cells"]["upright-everyday-flexpose-paper"] = {"layers": [1]}
+
+        run = "upright-everyday-flexpose-paper_s0"
+        assert finished_project.planned("results/table1.csv", config=reconfigured(other_layers)) == {
+            *(
+                f"{rule}:{run}"
+                for rule in ("adapt", "sample_shard", "compose", "pretrain_eta", "train_detector", "evaluate")
+            ),
+            "table:table1",
+        }
+
+    def test_a_new_cell_adds_that_cell_and_the_table(self, finished_project, reconfigured):
+        def another(config):
+            config["cells"]["again"] = {"method": "aligned", "target": "people-upright"}
+            config["tables"]["table1"]["cells"].append("again")
+
+        assert finished_project.planned("results/table1.csv", config=reconfigured(another)) == {
+            *("compose:again", "pretrain_eta:again", "train_detector:again_s0", "evaluate:again_s0", "table:table1"),
+        }
+
+    def test_the_order_of_keys_reruns_nothing(self, finished_project, reconfigured):
+        def reverse(config):
+            for key in list(config)[::-1]:
+                config[key] = config.pop(key)
+
+        assert finished_project.planned(config=reconfigured(reverse)) == set()
+
+    def test_a_comment_in_the_library_reruns_nothing(self, finished_project, edited):
+        edited("flexpose_core/models/transfer.py", "import torch", "import torch  # arrays")
+        assert finished_project.planned() == set()
+
+    def test_editing_the_library_reruns_the_stages_that_use_it(self, finished_project, edited):
+        edited(
+            "flexpose_core/poses/pairing.py",
+            "from __future__ import annotations",
+            "from __future__ import annotations\nEXTRA = 1",
+        )
+        rules = {job.split(":")[0] for job in finished_project.planned("results/table1.csv")}
+        assert rules == {"adapt", "sample_shard", "compose", "pretrain_eta", "train_detector", "evaluate", "table"}
+
+    def test_editing_the_table_reruns_the_table_alone(self, finished_project, edited):
+        edited("flexpose_core/stages/tabulate.py", '"# Table 1"', '"# Table one"')
+        assert finished_project.planned("results/table1.csv") == {"table:table1"}
+
+    def test_one_cell_runs_alone(self, project):
+        jobs = project.planned("results/cells/upright-aligned_s0/metrics.json")
+        assert {job for job in jobs if job.startswith("train_detector")} == {"train_detector:upright-aligned_s0"}
+        assert not {job for job in jobs if job.startswith(("train_generator", "adapt"))}
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda c: c.update(sizes=3), "unknown key 'sizes'"),
+            (lambda c: c["detector"].update(stepz=3), "config: detector: unknown key 'stepz'"),
+            (
+                lambda c: c["cells"].update(x={"method": "magic", "target": "people-upright"}),
+                "cells.x.method: expected one of aligned, direct, flexpose-paper, flexpose, found 'magic'",
+            ),
+            (lambda c: c["cells"].update(x={"method": "aligned", "target": "coco"}), "found 'coco'"),
+            (lambda c: c["cells"].update({"upright-everyday-flexpose-paper": {"layers": [9]}}), "9"),
+            (
+                lambda c: c["cells"].update({"upright-everyday-direct": {"annotation_set_size": 10**7}}),
+                "cells.upright-everyday-direct.annotation_set_size: expected at most",
+            ),
+            (lambda c: c["tables"]["table1"]["cells"].append("nowhere"), "tables.table1.cells: expected one of"),
+            (lambda c: c.update(seeds=0), "config: seeds"),
+        ],
+    )
+    def test_a_wrong_configuration_is_one_line_that_names_the_key(self, project, change, message):
+        config = yaml.safe_load((project.folder / "config/tiny.yaml").read_text())
+        config.setdefault("detector", {})
+        change(config)
+        (project.folder / "config/wrong.yaml").write_text(yaml.safe_dump(config))
+        done = project.snakemake("--dry-run", config="config/wrong.yaml")
+        assert done.returncode != 0
+        lines = [line for line in done.stdout.splitlines() if message in line]
+        assert len(lines) == 1, done.stdout
+        assert "Traceback" not in done.stdout
+
+    def test_more_shots_than_there_are_is_one_line(self, finished_project, reconfigured):
+        def many(config):
+            config["cells"]["upright-everyday-direct"] = {"shots": 100_000}
+
+        config = reconfigured(many)
+        done = finished_project.snakemake(
+            "results/guidance/people-upright_symmetric_m100000_s0/shots.h5", config=config
+        )
+        assert done.returncode != 0
+        assert "ConfigError: " in done.stdout
+        assert "Traceback" not in done.stdout
+
+
+def test_the_schema_file_is_the_types(project):
+    code = "from flexpose_core.options.config import schema_text; print(schema_text(), end='')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.folder, capture_output=True, text=True, check=True)
+    assert done.stdout == (project.folder / "config/schema.json").read_text()

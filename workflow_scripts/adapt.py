@@ -1,0 +1,21 @@
+import msgspec
+
+from flexpose_core.options.adaptation import AdaptationOptions
+from flexpose_core.stages.adapt import adapt
+from flexpose_core.stages.reporting import reporting
+
+cell = snakemake.params.cell
+with reporting(snakemake.log[0], snakemake.threads):
+    adapt(
+        msgspec.convert(cell["options"], AdaptationOptions),
+        snakemake.input.generator,
+        snakemake.input.regressor,
+        snakemake.input.sources,
+        snakemake.input.shots,
+        snakemake.input.mixup,
+        snakemake.output.transfer,
+        snakemake.output.metrics,
+        snakemake.output.picture,
+        cell["seed"],
+        snakemake.params.work,
+    )

@@ -1,0 +1,15 @@
+import msgspec
+
+from flexpose_core.datasets.options import DatasetOptions
+from flexpose_core.stages.convert import convert
+from flexpose_core.stages.reporting import reporting
+
+with reporting(snakemake.log[0], snakemake.threads):
+    convert(
+        snakemake.wildcards.dataset,
+        msgspec.convert(snakemake.params.cell["options"], DatasetOptions),
+        snakemake.wildcards.split,
+        seed=0,
+        out=snakemake.output.cache,
+        card=snakemake.output.card,
+    )

@@ -1,0 +1,18 @@
+import msgspec
+
+from flexpose_core.options.detector import DetectorOptions
+from flexpose_core.stages.evaluate_cell import evaluate_cell
+from flexpose_core.stages.reporting import reporting
+
+with reporting(snakemake.log[0], snakemake.threads):
+    evaluate_cell(
+        msgspec.convert(snakemake.params.detector["options"], DetectorOptions),
+        snakemake.params.cell,
+        snakemake.input.detector,
+        snakemake.input.poses,
+        snakemake.input.train,
+        snakemake.input.val,
+        snakemake.input.test,
+        snakemake.output.metrics,
+        snakemake.output.picture,
+    )

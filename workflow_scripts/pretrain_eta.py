@@ -1,0 +1,16 @@
+import msgspec
+
+from flexpose_core.options.detector import DetectorOptions
+from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.train_detector import pretrain_eta
+
+cell = snakemake.params.cell
+with reporting(snakemake.log[0], snakemake.threads):
+    pretrain_eta(
+        msgspec.convert(cell["options"], DetectorOptions),
+        snakemake.input[0],
+        snakemake.output.weights,
+        snakemake.output.metrics,
+        cell["seed"],
+        snakemake.params.work,
+    )

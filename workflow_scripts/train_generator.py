@@ -1,0 +1,20 @@
+import msgspec
+
+from flexpose_core.options.generator import GeneratorOptions
+from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.train_generator import train_generator
+
+cell = snakemake.params.cell
+with reporting(snakemake.log[0], snakemake.threads):
+    train_generator(
+        msgspec.convert(cell["options"], GeneratorOptions),
+        cell["channels"],
+        snakemake.input.train,
+        snakemake.input.val,
+        snakemake.input.regressor,
+        snakemake.output.weights,
+        snakemake.output.metrics,
+        snakemake.output.picture,
+        seed=0,
+        work=snakemake.params.work,
+    )

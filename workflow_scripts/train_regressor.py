@@ -1,0 +1,18 @@
+import msgspec
+
+from flexpose_core.options.generator import RegressorOptions
+from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.train_regressor import train_regressor
+
+cell = snakemake.params.cell
+with reporting(snakemake.log[0], snakemake.threads):
+    train_regressor(
+        msgspec.convert(cell["options"], RegressorOptions),
+        cell["channels"],
+        snakemake.input.train,
+        snakemake.input.val,
+        snakemake.output.weights,
+        snakemake.output.metrics,
+        seed=0,
+        work=snakemake.params.work,
+    )
