@@ -65,7 +65,7 @@ rule evaluate:
     params:
         cell=lambda wildcards: GRID.cell_params(wildcards.cell),
         detector=lambda wildcards: GRID.detector_params(wildcards.cell),
-        stamp=stamp("evaluate_cell"),
+        stamp=stamp("evaluate"),
     log:
         "results/logs/cells/{cell}_evaluate.log",
     threads: 1

@@ -289,15 +289,25 @@ def _run(caches, folder, seed=0):
     return detector
 
 
+def _evaluate(caches, detector, folder):
+    """Evaluate with one cache as train, val and test; return the metrics file's content."""
+    images = caches["images"]
+    metrics, picture = folder / "m.json", folder / "p.png"
+    evaluation.evaluate(OPTIONS, {"name": "cell"}, detector, caches["poses"], images, images, images, metrics, picture)
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    return read_json(metrics)
+
+
 def test_stages_from_caches_to_metrics(tmp_path, caches):
     detector = _run(caches, tmp_path / "a")
     assert read_json(tmp_path / "a" / "eta.json")["samples"] == 30
-    metrics, picture = tmp_path / "m.json", tmp_path / "p.png"
-    evaluation.evaluate(OPTIONS, detector, caches["images"], metrics, picture)
-    found = read_json(metrics)
+    written = _evaluate(caches, detector, tmp_path)
+    assert written["name"] == "cell"
+    assert written["annotation_set_size"] == 30
+    found = written["test"]
+    assert found == written["val"]
     assert found["samples"] == 12
     assert 0 < found["flip_aware"]["mse"] <= found["as_is"]["mse"]
-    assert picture.read_bytes()[:4] == b"\x89PNG"
     again = _run(caches, tmp_path / "b")
     assert again.read_bytes() == detector.read_bytes()
     other = load_weights(_run(caches, tmp_path / "c", seed=1), DETECTOR_KIND)[0]
@@ -308,8 +318,8 @@ def test_a_perfect_detector_has_no_error(tmp_path, caches, monkeypatch):
     detector = _run(caches, tmp_path)
     truth = load_cache(caches["images"]).poses
     monkeypatch.setattr(evaluation, "predict", lambda *_: truth)
-    evaluation.evaluate(OPTIONS, detector, caches["images"], tmp_path / "m.json", tmp_path / "p.png")
-    for found in (read_json(tmp_path / "m.json")[key] for key in ("as_is", "flip_aware")):
+    test = _evaluate(caches, detector, tmp_path)["test"]
+    for found in (test[key] for key in ("as_is", "flip_aware")):
         assert found["mse"] == found["mean_distance"] == 0
         assert set(found["pck"].values()) == {1.0}
 
@@ -331,11 +341,11 @@ def test_frames_are_area_averaged_and_keep_their_background(caches):
     np.testing.assert_allclose(backgrounds[:, 0, 0, 0], [-1, 9 / 127.5 - 1], atol=1e-6)
 
 
-def test_mean_pose_stage(tmp_path, caches):
-    evaluation.evaluate_mean_pose(caches["images"], caches["images"], tmp_path / "m.json")
+def test_the_floor_is_the_variance_about_the_mean_pose(tmp_path, caches):
+    written = _evaluate(caches, _run(caches, tmp_path), tmp_path)
     poses = load_cache(caches["images"]).poses.astype(float)
     expected = poses.var(axis=0).sum(-1).mean() * 128**2
-    assert read_json(tmp_path / "m.json")["as_is"]["mse"] == pytest.approx(expected, rel=1e-5)
+    assert written["test_floor"]["as_is"]["mse"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_stages_refuse_what_does_not_belong_together(tmp_path, caches):

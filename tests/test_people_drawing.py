@@ -317,6 +317,11 @@ def test_the_person_fills_the_crop(shot):
     assert 0.5 < height < options.fill
 
 
+def test_the_plate_is_the_scene_without_the_person(shot):
+    _, _, shot = shot
+    np.testing.assert_array_equal(shot.background, empty_picture(shot))
+
+
 def test_median_background():
     images = np.random.default_rng(0).integers(0, 256, (9, 4, 4, 3)).astype(np.uint8)
     np.testing.assert_array_equal(scenes.temporal_median(images), np.median(images, axis=0))
@@ -324,11 +329,13 @@ def test_median_background():
 
 def test_wandering_clears_the_median_of_the_person():
     def seen(wander):
-        options = PeopleOptions(clips=("walk",), images=True, cameras=FRONT, wander=wander, image_size=48)
+        options = PeopleOptions(
+            clips=("walk",), images=True, cameras=FRONT, wander=wander, image_size=48, background="median"
+        )
         shot = scenes.shoot(scenes.plan_scenes(options, 1)[0], options, 1)
         away = [
             np.abs(shot.images.astype(int) - picture).max(axis=-1) > 25
-            for picture in (empty_picture(shot), shot.median)
+            for picture in (empty_picture(shot), shot.background)
         ]
         return (away[0] & away[1]).sum() / away[0].sum(), np.ptp(shot.poses.mean(axis=1)[:, 0])
 

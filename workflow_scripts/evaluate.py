@@ -1,11 +1,11 @@
 import msgspec
 
 from flexpose_core.options.detector import DetectorOptions
-from flexpose_core.stages.evaluate_cell import evaluate_cell
+from flexpose_core.stages.evaluate import evaluate
 from flexpose_core.stages.reporting import reporting
 
 with reporting(snakemake.log[0], snakemake.threads):
-    evaluate_cell(
+    evaluate(
         msgspec.convert(snakemake.params.detector["options"], DetectorOptions),
         snakemake.params.cell,
         snakemake.input.detector,

@@ -216,7 +216,7 @@ class DistillationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         Decay a step of the averaged generator that is kept.
     """
 
-    steps: Count = 2500
+    steps: Count = 2300
     batch: Count = 16
     learning_rate: Positive = 0.15
     bone_weight: NotNegative = 10.0

@@ -27,7 +27,7 @@ class PoseBatch:
     images
         (n, S, S, 3) uint8 RGB, or None.
     backgrounds
-        The temporal median (S, S, 3) uint8 of each sequence in this batch, or None.
+        what is known of the background (S, S, 3) uint8 of each sequence in this batch, or None.
     """
 
     poses: np.ndarray

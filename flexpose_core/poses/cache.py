@@ -8,7 +8,7 @@ Layout (N poses, K joints, Q sequences)
     clip_names   (C,)      text
     subject, camera, sequence, frame   (N,) int32
     images       (N, S, S, 3) uint8        only in datasets with images
-    backgrounds  (Q, S, S, 3) uint8        with them: the temporal median of each sequence
+    backgrounds  (Q, S, S, 3) uint8        with them: what is known of the background of each sequence
     background_sequence (Q,) int32         the sequence each background belongs to
 
 Attributes: `format`, `skeleton`, `joints`, `count`, `checksum` (over `poses`) and, as JSON, whatever the writer states about

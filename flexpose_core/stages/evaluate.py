@@ -1,8 +1,9 @@
-"""How well a detector does on a split, as numbers and as a picture."""
+"""The metrics file of a cell: what was run, and how well its detector does, as numbers and as a picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from flexpose_core.devices import pick_device
 from flexpose_core.errors import DataError
 from flexpose_core.files import write_json
 from flexpose_core.measures.detection import better_labelling, detection_metrics, mean_pose_floor
+from flexpose_core.measures.distributions import distribution_metrics
 from flexpose_core.models.keypoint_gan import (
     Detector,
     DetectorArchitecture,
@@ -22,6 +24,7 @@ from flexpose_core.models.keypoint_gan import (
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
 from flexpose_core.stages.train_detector import DETECTOR_KIND, DetectorOptions, channels_last, frames_of
+from flexpose_core.stamp import library_versions
 from flexpose_core.training.checkpoint import load_into, load_weights
 from flexpose_core.training.objectives.keypoint_gan import Frames
 
@@ -29,10 +32,27 @@ _BATCH = 256
 _PICTURE_SAMPLES, _PICTURE_COLUMNS, _PICTURE_SIDE = 24, 6, 128
 
 
-def evaluate(options: DetectorOptions, weights: Path, image_cache: Path, out_metrics: Path, out_picture: Path) -> None:
-    """Write the detection metrics on a split, and a picture of samples: predicted joints beside the true ones.
+def evaluate(
+    options: DetectorOptions,
+    description: dict[str, Any],
+    detector_weights: Path,
+    pose_set: Path,
+    train: Path,
+    val: Path,
+    test: Path,
+    out_metrics: Path,
+    out_picture: Path,
+) -> None:
+    """Write a cell's metrics on both splits, and a picture of test samples: predicted joints beside the true ones.
 
-    The predictions in the picture carry the better left/right labelling, as in the flip-aware metrics.
+    Choices are made on `val`; tables are drawn from `test`. `test_floor` is what always answering the mean pose of `train`
+    gives: a detector must beat it to make sense. `distribution` compares the annotation set with the validation poses. The
+    predictions in the picture carry the better left/right labelling, as in the flip-aware metrics.
+
+    Parameters
+    ----------
+    description
+        What was run; it is written as it is.
 
     Raises
     ------
@@ -40,23 +60,24 @@ def evaluate(options: DetectorOptions, weights: Path, image_cache: Path, out_met
         If the detector was trained for another skeleton.
     """
     device = pick_device(options.device)
-    split = load_cache(image_cache, images=True)
-    detector, _, architecture, skeleton = load_detector(weights, device)
-    if skeleton != split.skeleton.name:
-        raise DataError(f"{image_cache}: expected skeleton {skeleton} as in {weights}, found {split.skeleton.name}")
-    predicted = predict(detector, frames_of(split, architecture.size), device)
-    write_json(out_metrics, detection_metrics(predicted, split.poses, split.visibility, split.skeleton))
+    detector, _, architecture, skeleton = load_detector(detector_weights, device)
+    annotations, reference = load_cache(pose_set), load_cache(train)
+    metrics: dict[str, Any] = {**description, "annotation_set_size": len(annotations), "versions": library_versions()}
+    for name, path in {"val": val, "test": test}.items():
+        split = load_cache(path, images=True)
+        if skeleton != split.skeleton.name:
+            raise DataError(
+                f"{path}: expected skeleton {skeleton} as in {detector_weights}, found {split.skeleton.name}"
+            )
+        predicted = predict(detector, frames_of(split, architecture.size), device)
+        metrics[name] = detection_metrics(predicted, split.poses, split.visibility, split.skeleton)
+        metrics[f"{name}_floor"] = mean_pose_floor(
+            reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton
+        )
+        if name == "val":
+            metrics["distribution"] = distribution_metrics(split.poses, annotations.poses)
+    write_json(out_metrics, metrics)
     write_png(out_picture, compare(predicted, split))
-
-
-def evaluate_mean_pose(train_cache: Path, image_cache: Path, out_metrics: Path) -> None:
-    """Write the metrics of always answering the mean pose of `train_cache`: what a detector must beat to make sense."""
-    reference, split = load_cache(train_cache), load_cache(image_cache)
-    wanted, found = reference.skeleton.name, split.skeleton.name
-    if wanted != found:
-        raise DataError(f"{image_cache}: expected skeleton {wanted} as in {train_cache}, found {found}")
-    floor = mean_pose_floor(reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton)
-    write_json(out_metrics, floor)
 
 
 def load_detector(weights: Path, device: torch.device) -> tuple[Detector, SkeletonToImage, DetectorArchitecture, str]:

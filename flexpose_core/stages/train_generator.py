@@ -36,7 +36,7 @@ from flexpose_core.stages.priors import (
     read,
     save_generator,
 )
-from flexpose_core.training.checkpoint import load_weights, save_weights
+from flexpose_core.training.checkpoint import load_weights, read_header, save_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adversarial import AdversarialObjective
 from flexpose_core.training.objectives.distillation import BoneHeads, DistillationObjective
@@ -82,7 +82,8 @@ def train_generator(
     regressor = load_regressor(regressor_weights).to(device)
     check_fit(architecture, regressor.architecture, regressor_weights)
     generator = initialised(lambda: StyleGenerator(architecture), seed, "generator", device)
-    identity = json.dumps([msgspec.to_builtins(options), channels, digest(poses.data)], sort_keys=True)
+    inputs = [digest(poses.data), read_header(regressor_weights)["checksum"]]
+    identity = json.dumps([msgspec.to_builtins(options), channels, inputs], sort_keys=True)
     learn = _distil if options.training == "distilled" else _learn_adversarially
     generator = learn(generator, regressor, poses, options, seed, Path(work), identity, loop)
 

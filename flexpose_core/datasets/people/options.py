@@ -87,6 +87,9 @@ class PeopleOptions(_Options, frozen=True, tag_field="reader", tag="people"):
     """The part of each clip before it that no split sees."""
     fill: Annotated[float, Meta(gt=0, le=1)] = 0.8
     """Longer side of the person's box in the median frame of a sequence; less where a joint would leave the picture."""
+    background: Literal["plate", "median"] = "plate"
+    """What is known of a sequence's background: `plate`, the scene filmed before the person enters; `median`, the temporal
+    median of the video, into which a person who stays in place sinks."""
     wander: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
     """How far to either side the person strays over a sequence, in sides of the crop, as far as there is room."""
 

@@ -116,7 +116,7 @@ def _batch_of_shot(scene: Scene, shot: Shot) -> PoseBatch:
         sequence=np.full(n, scene.sequence, np.int32),
         frame=shot.frames.astype(np.int32),
         images=shot.images,
-        backgrounds={scene.sequence: shot.median},
+        backgrounds={scene.sequence: shot.background},
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from flexpose_core import seeds
@@ -162,12 +163,12 @@ def faces_camera(facing: np.ndarray, views: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shot:
-    """A drawn sequence: images (n, S, S, 3) uint8, poses (n, 15, 2) in crop coordinates, and the frames kept."""
+    """A drawn sequence: images (n, S, S, 3) uint8, poses (n, 15, 2) in crop coordinates, frames kept, known background."""
 
     images: np.ndarray
     poses: np.ndarray
     frames: np.ndarray
-    median: np.ndarray
+    background: np.ndarray
     stage: Stage
     facing_away: int
 
@@ -199,8 +200,9 @@ def shoot(scene: Scene, options: PeopleOptions, seed: int) -> Shot | None:
     stage = Stage(viewpoint, Light.draw(rng, view[0]), act.ground, backdrop)
     dressed = dress(scene.subject)
     images = paint(vertices, act.normals[video], dressed.mesh.faces, dressed.colours, joints, stage)
-    median = temporal_median(images)
-    return Shot(images[chosen], poses[chosen], video[chosen], median, stage, len(scene.frames) - int(chosen.sum()))
+    plate = cv2.resize(backdrop, (options.image_size,) * 2, interpolation=cv2.INTER_AREA)
+    background = plate if options.background == "plate" else temporal_median(images)
+    return Shot(images[chosen], poses[chosen], video[chosen], background, stage, len(scene.frames) - int(chosen.sum()))
 
 
 def _strides(crop: Crop, seen: np.ndarray, view: np.ndarray, wander: float, rng: np.random.Generator) -> np.ndarray:

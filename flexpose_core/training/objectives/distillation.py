@@ -26,6 +26,7 @@ OTHERS_RATE = 0.1
 _SCALES = (1, 2, 4)
 _SHOWN = 12
 _TINY = 1e-9
+_READING_FROM = 0.5  # share of the steps; β reads nothing from the blurs of the first
 
 
 def multiscale_error(drawn: Tensor, wanted: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ class DistillationObjective:
     """Lower the error of φ(A(w(p))) against α(p), p = f(z) with z normal, partly widened; f is frozen.
 
     Beside the image, the feature maps of each resolution are to tell where each bone is: bones that others cover, or that are
-    thinner than a pixel, give no other signal at first.
+    thinner than a pixel, give no other signal at first. Later on, β is to read the pose from the image, as it will from samples.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class DistillationObjective:
             found = self.heads(levels)
         wanted = self._wanted(poses)
         loss = multiscale_error(drawn, wanted)
-        if self.options.reading_weight:
+        if options.reading_weight and step >= _READING_FROM * options.steps:
             with mixed_precision(self.device, self.mixed):
                 joints = self.regressor(drawn)
             reading = (joints - poses).norm(dim=-1).mean()
