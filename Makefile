@@ -23,7 +23,7 @@ lint: environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --lint
+	$(BIN)/python tools/lint_workflow.py
 	$(BIN)/mypy
 
 clean:

@@ -1,26 +1,21 @@
 """From a source's prior and a few shots of the target to an annotation set."""
 
 
-def of_pose_set(pattern):
-    """An input that names the prior and guidance of a pose set's run."""
-    return lambda wildcards: pattern.format(run=GRID.pose_sets[wildcards.pose_set])
-
-
 rule guide:
     input:
         lambda wildcards: f"results/data/{GRID.guidance_sets[wildcards.guidance].cell.target}/train.h5",
     output:
         shots="results/guidance/{guidance}/shots.h5",
         mixup="results/guidance/{guidance}/mixup.h5",
-    params:
-        cell=lambda wildcards: GRID.guidance_params(wildcards.guidance),
-        stamp=stamp("guide"),
     log:
         "results/logs/guidance/{guidance}.log",
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=5,
+    params:
+        cell=lambda wildcards: GRID.guidance_params(wildcards.guidance),
+        stamp=stamp("guide"),
     script:
         "../workflow_scripts/guide.py"
 
@@ -30,7 +25,8 @@ rule adapt:
         generator=of_pose_set("results/priors/{run.prior}/generator.safetensors"),
         regressor=of_pose_set("results/priors/{run.prior}/regressor.safetensors"),
         sources=lambda wildcards: expand(
-            "results/data/{dataset}/train.h5", dataset=GRID.pose_sets[wildcards.pose_set].cell.sources
+            "results/data/{dataset}/train.h5",
+            dataset=GRID.pose_sets[wildcards.pose_set].cell.sources,
         ),
         shots=of_pose_set("results/guidance/{run.guidance}/shots.h5"),
         mixup=of_pose_set("results/guidance/{run.guidance}/mixup.h5"),
@@ -38,12 +34,10 @@ rule adapt:
         transfer="results/pose_sets/{pose_set}/transfer.safetensors",
         metrics="results/pose_sets/{pose_set}/adaptation.json",
         picture=report(
-            "results/pose_sets/{pose_set}/adaptation.png", category="Adaptation", labels={"pose set": "{pose_set}"}
+            "results/pose_sets/{pose_set}/adaptation.png",
+            category="Adaptation",
+            labels={"pose set": "{pose_set}"},
         ),
-    params:
-        cell=lambda wildcards: GRID.adaptation_params(wildcards.pose_set),
-        stamp=stamp("adapt"),
-        work="results/work/{pose_set}/adaptation",
     log:
         "results/logs/pose_sets/{pose_set}_adaptation.log",
     benchmark:
@@ -53,6 +47,10 @@ rule adapt:
         mem_mb=memory(2000),
         runtime=60,
         gpu=1,
+    params:
+        cell=lambda wildcards: GRID.adaptation_params(wildcards.pose_set),
+        stamp=stamp("adapt"),
+        work="results/work/{pose_set}/adaptation",
     script:
         "../workflow_scripts/adapt.py"
 
@@ -64,9 +62,6 @@ rule sample_shard:
         transfer="results/pose_sets/{pose_set}/transfer.safetensors",
     output:
         temp("results/pose_sets/{pose_set}/samples_{shard}.h5"),
-    params:
-        cell=lambda wildcards: GRID.sample_params(wildcards.pose_set),
-        stamp=stamp("sample"),
     log:
         "results/logs/pose_sets/{pose_set}_samples_{shard}.log",
     benchmark:
@@ -76,6 +71,9 @@ rule sample_shard:
         mem_mb=memory(1500),
         runtime=60,
         gpu=1,
+    params:
+        cell=lambda wildcards: GRID.sample_params(wildcards.pose_set),
+        stamp=stamp("sample"),
     script:
         "../workflow_scripts/sample.py"
 
@@ -89,28 +87,16 @@ rule gather_samples:
         ),
     output:
         "results/pose_sets/{pose_set}/samples.h5",
-    params:
-        stamp=stamp("sample"),
     log:
         "results/logs/pose_sets/{pose_set}_samples.log",
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=10,
+    params:
+        stamp=stamp("sample"),
     script:
         "../workflow_scripts/gather_samples.py"
-
-
-def annotation_set_inputs(wildcards):
-    run = GRID.pose_sets[wildcards.pose_set]
-    if run.method.poses == "target":
-        return {"target": f"results/data/{run.cell.target}/train.h5"}
-    inputs = {"mixup": f"results/guidance/{run.guidance}/mixup.h5"}
-    if run.method.poses == "source":
-        inputs["sources"] = expand("results/data/{dataset}/train.h5", dataset=run.cell.sources)
-    else:
-        inputs["samples"] = f"results/pose_sets/{wildcards.pose_set}/samples.h5"
-    return inputs
 
 
 rule compose:
@@ -118,14 +104,14 @@ rule compose:
         unpack(annotation_set_inputs),
     output:
         "results/pose_sets/{pose_set}/poses.h5",
-    params:
-        cell=lambda wildcards: GRID.pose_set_params(wildcards.pose_set),
-        stamp=stamp("compose"),
     log:
         "results/logs/pose_sets/{pose_set}_compose.log",
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=10,
+    params:
+        cell=lambda wildcards: GRID.pose_set_params(wildcards.pose_set),
+        stamp=stamp("compose"),
     script:
         "../workflow_scripts/compose.py"

@@ -33,3 +33,39 @@ def stamp(stage):
 def memory(megabytes):
     """More memory with every attempt."""
     return lambda wildcards, attempt: megabytes * attempt
+
+
+def caches(split, images):
+    """A split of all datasets with, or without, images."""
+    return [f"results/data/{name}/{split}.h5" for name in DATASETS if GRID.config.datasets[name].images == images]
+
+
+def source_caches(split):
+    """A split of the sources of a prior."""
+    return lambda wildcards: expand(
+        f"results/data/{{dataset}}/{split}.h5",
+        dataset=GRID.priors[wildcards.prior].cell.sources,
+    )
+
+
+def of_pose_set(pattern):
+    """An input that names the prior and guidance of a pose set's run."""
+    return lambda wildcards: pattern.format(run=GRID.pose_sets[wildcards.pose_set])
+
+
+def annotation_set_inputs(wildcards):
+    """What a pose set is composed of, by its method."""
+    run = GRID.pose_sets[wildcards.pose_set]
+    if run.method.poses == "target":
+        return {"target": f"results/data/{run.cell.target}/train.h5"}
+    inputs = {"mixup": f"results/guidance/{run.guidance}/mixup.h5"}
+    if run.method.poses == "source":
+        inputs["sources"] = expand("results/data/{dataset}/train.h5", dataset=run.cell.sources)
+    else:
+        inputs["samples"] = f"results/pose_sets/{wildcards.pose_set}/samples.h5"
+    return inputs
+
+
+def target_cache(split):
+    """A split of a cell's target."""
+    return lambda wildcards: f"results/data/{GRID.run(wildcards.cell).cell.target}/{split}.h5"

@@ -5,9 +5,6 @@ rule convert:
     output:
         cache="results/data/{dataset}/{split}.h5",
         card="results/data/{dataset}/{split}.card.json",
-    params:
-        cell=lambda wildcards: GRID.dataset_params(wildcards.dataset),
-        stamp=stamp("convert"),
     log:
         "results/logs/data/{dataset}_{split}.log",
     benchmark:
@@ -16,6 +13,9 @@ rule convert:
     resources:
         mem_mb=memory(1500),
         runtime=20,
+    params:
+        cell=lambda wildcards: GRID.dataset_params(wildcards.dataset),
+        stamp=stamp("convert"),
     script:
         "../workflow_scripts/convert.py"
 
@@ -24,21 +24,21 @@ rule contact_sheet:
     input:
         "results/data/{dataset}/train.h5",
     output:
-        report("results/data/{dataset}/contact_sheet.png", category="Data", labels={"dataset": "{dataset}"}),
-    params:
-        stamp=stamp("convert"),
+        report(
+            "results/data/{dataset}/contact_sheet.png",
+            category="Data",
+            labels={"dataset": "{dataset}"},
+        ),
     log:
         "results/logs/data/{dataset}_contact_sheet.log",
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=5,
+    params:
+        stamp=stamp("convert"),
     script:
         "../workflow_scripts/contact_sheet.py"
-
-
-def caches(split, images):
-    return [f"results/data/{name}/{split}.h5" for name in DATASETS if GRID.config.datasets[name].images == images]
 
 
 rule distances:
@@ -48,13 +48,13 @@ rule distances:
         sources=caches("train", images=False),
     output:
         report("results/data/distances.csv", category="Data"),
-    params:
-        stamp=stamp("compare_datasets"),
     log:
         "results/logs/data/distances.log",
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=5,
+    params:
+        stamp=stamp("compare_datasets"),
     script:
         "../workflow_scripts/compare_datasets.py"

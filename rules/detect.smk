@@ -1,20 +1,12 @@
 """The detector of a cell: η on its annotation set, KeypointGAN on the target's images, metrics on val and test."""
 
 
-def target_cache(split):
-    return lambda wildcards: f"results/data/{GRID.run(wildcards.cell).cell.target}/{split}.h5"
-
-
 rule pretrain_eta:
     input:
         "results/pose_sets/{pose_set}/poses.h5",
     output:
         weights="results/pose_sets/{pose_set}/eta.safetensors",
         metrics="results/pose_sets/{pose_set}/eta.json",
-    params:
-        cell=lambda wildcards: GRID.eta_params(wildcards.pose_set),
-        stamp=stamp("train_detector"),
-        work="results/work/{pose_set}/eta",
     log:
         "results/logs/pose_sets/{pose_set}_eta.log",
     benchmark:
@@ -24,6 +16,10 @@ rule pretrain_eta:
         mem_mb=memory(2000),
         runtime=60,
         gpu=1,
+    params:
+        cell=lambda wildcards: GRID.eta_params(wildcards.pose_set),
+        stamp=stamp("train_detector"),
+        work="results/work/{pose_set}/eta",
     script:
         "../workflow_scripts/pretrain_eta.py"
 
@@ -35,10 +31,6 @@ rule train_detector:
         eta=lambda wildcards: f"results/pose_sets/{GRID.run(wildcards.cell).pose_set}/eta.safetensors",
     output:
         "results/cells/{cell}/detector.safetensors",
-    params:
-        cell=lambda wildcards: GRID.detector_params(wildcards.cell),
-        stamp=stamp("train_detector"),
-        work="results/work/{cell}/detector",
     log:
         "results/logs/cells/{cell}_detector.log",
     benchmark:
@@ -48,6 +40,10 @@ rule train_detector:
         mem_mb=memory(2400),
         runtime=240,
         gpu=1,
+    params:
+        cell=lambda wildcards: GRID.detector_params(wildcards.cell),
+        stamp=stamp("train_detector"),
+        work="results/work/{cell}/detector",
     script:
         "../workflow_scripts/train_detector.py"
 
@@ -61,16 +57,20 @@ rule evaluate:
         test=target_cache("test"),
     output:
         metrics=ensure("results/cells/{cell}/metrics.json", non_empty=True),
-        picture=report("results/cells/{cell}/predictions.png", category="Detection", labels={"cell": "{cell}"}),
-    params:
-        cell=lambda wildcards: GRID.cell_params(wildcards.cell),
-        detector=lambda wildcards: GRID.detector_params(wildcards.cell),
-        stamp=stamp("evaluate"),
+        picture=report(
+            "results/cells/{cell}/predictions.png",
+            category="Detection",
+            labels={"cell": "{cell}"},
+        ),
     log:
         "results/logs/cells/{cell}_evaluate.log",
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=30,
+    params:
+        cell=lambda wildcards: GRID.cell_params(wildcards.cell),
+        detector=lambda wildcards: GRID.detector_params(wildcards.cell),
+        stamp=stamp("evaluate"),
     script:
         "../workflow_scripts/evaluate.py"

@@ -1,12 +1,6 @@
 """What is learnt from the sources alone: β and the generator g_s, one of each a set of sources and channel count."""
 
 
-def source_caches(split):
-    return lambda wildcards: expand(
-        f"results/data/{{dataset}}/{split}.h5", dataset=GRID.priors[wildcards.prior].cell.sources
-    )
-
-
 rule train_regressor:
     input:
         train=source_caches("train"),
@@ -14,10 +8,6 @@ rule train_regressor:
     output:
         weights="results/priors/{prior}/regressor.safetensors",
         metrics="results/priors/{prior}/regressor.json",
-    params:
-        cell=lambda wildcards: GRID.regressor_params(wildcards.prior),
-        stamp=stamp("train_regressor"),
-        work="results/work/{prior}/regressor",
     log:
         "results/logs/priors/{prior}_regressor.log",
     benchmark:
@@ -27,6 +17,10 @@ rule train_regressor:
         mem_mb=memory(2000),
         runtime=60,
         gpu=1,
+    params:
+        cell=lambda wildcards: GRID.regressor_params(wildcards.prior),
+        stamp=stamp("train_regressor"),
+        work="results/work/{prior}/regressor",
     script:
         "../workflow_scripts/train_regressor.py"
 
@@ -39,11 +33,11 @@ rule train_generator:
     output:
         weights="results/priors/{prior}/generator.safetensors",
         metrics="results/priors/{prior}/generator.json",
-        picture=report("results/priors/{prior}/generator.png", category="Priors", labels={"prior": "{prior}"}),
-    params:
-        cell=lambda wildcards: GRID.generator_params(wildcards.prior),
-        stamp=stamp("train_generator"),
-        work="results/work/{prior}/generator",
+        picture=report(
+            "results/priors/{prior}/generator.png",
+            category="Priors",
+            labels={"prior": "{prior}"},
+        ),
     log:
         "results/logs/priors/{prior}_generator.log",
     benchmark:
@@ -53,5 +47,9 @@ rule train_generator:
         mem_mb=memory(2000),
         runtime=120,
         gpu=1,
+    params:
+        cell=lambda wildcards: GRID.generator_params(wildcards.prior),
+        stamp=stamp("train_generator"),
+        work="results/work/{prior}/generator",
     script:
         "../workflow_scripts/train_generator.py"

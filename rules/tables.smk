@@ -7,16 +7,16 @@ rule table:
     output:
         csv=report("results/{table}.csv", category="Tables", labels={"table": "{table}"}),
         markdown="results/{table}.md",
-    wildcard_constraints:
-        table="|".join(GRID.config.tables),
-    params:
-        cell=lambda wildcards: GRID.table_params(wildcards.table),
-        stamp=stamp("tabulate"),
     log:
         "results/logs/{table}.log",
+    wildcard_constraints:
+        table="|".join(GRID.config.tables),
     threads: 1
     resources:
         mem_mb=memory(500),
         runtime=5,
+    params:
+        cell=lambda wildcards: GRID.table_params(wildcards.table),
+        stamp=stamp("tabulate"),
     script:
         "../workflow_scripts/tabulate.py"

@@ -84,8 +84,10 @@ def train_generator(
     generator = initialised(lambda: StyleGenerator(architecture), seed, "generator", device)
     inputs = [digest(poses.data), read_header(regressor_weights)["checksum"]]
     identity = json.dumps([msgspec.to_builtins(options), channels, inputs], sort_keys=True)
-    learn = _distil if options.training == "distilled" else _learn_adversarially
-    generator = learn(generator, regressor, poses, options, seed, Path(work), identity, loop)
+    if options.training == "distilled":
+        generator = _distil(generator, regressor, poses, options, seed, Path(work), identity, loop)
+    else:
+        generator = _learn_adversarially(generator, poses, options, seed, Path(work), identity, loop)
 
     generator.eval().requires_grad_(False)
     save_generator(out_weights, generator, {"seed": seed, "training": options.training})
@@ -130,7 +132,6 @@ def _distil(
 
 def _learn_adversarially(
     generator: StyleGenerator,
-    regressor: Regressor,
     poses: np.ndarray,
     options: GeneratorOptions,
     seed: int,
