@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from flexpose_core.errors import DataError, OutputError
+
+# Kept free for what a library still writes when a file is closed.
+_RESERVE = 16_000_000
 
 
 @contextmanager
@@ -41,6 +45,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OutputError(f"{path}: could not be written: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_space(path: str | Path, nbytes: int) -> None:
+    """Raise OutputError unless `nbytes` and a reserve are free where `path` will be.
+
+    For writers that do not survive a full disk: HDF5 reports it as often as it has buffers, and then crashes.
+    """
+    folder = Path(path).absolute().parent
+    free = shutil.disk_usage(folder).free
+    if free < nbytes + _RESERVE:
+        raise OutputError(
+            f"{path}: could not be written: No space left on device: expected {(nbytes + _RESERVE) / 1e6:.0f} MB free, "
+            f"found {free / 1e6:.0f} MB"
+        )
 
 
 def _umask() -> int:

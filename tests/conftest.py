@@ -23,7 +23,7 @@ class Project:
 
     def snakemake(self, *arguments: str, config: str = "config/tiny.yaml") -> subprocess.CompletedProcess:
         """Run snakemake on the tiny configuration with this copy of the library; stderr is joined to stdout."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config, *arguments]
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config]
         environment = {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "PYTHONPATH": str(self.folder),

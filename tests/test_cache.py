@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flexpose_core.errors import DataError
+from flexpose_core.errors import DataError, OutputError
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import CHUNK, load_cache, open_cache, plain_batch, write_cache
 from flexpose_core.skeletons import BODY15, FACE68
@@ -77,6 +77,19 @@ def test_a_reader_that_breaks_leaves_no_file(tmp_path):
 
     with pytest.raises(DataError, match="frame 3"):
         write_cache(tmp_path / "a.h5", broken(), BODY15, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_and_leaves_no_file(tmp_path, monkeypatch):
+    import shutil
+    from collections import namedtuple
+
+    free = iter([10**9] * 12 + [10**7] * 1000)
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(next(free)))
+    many = (plain_batch(np.zeros((1000, 15, 2), np.float32)) for _ in range(20))
+    with pytest.raises(OutputError, match=r"a\.h5: could not be written: No space left on device: .* found 10 MB"):
+        write_cache(tmp_path / "a.h5", many, BODY15, {})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,10 +3,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from flexpose_core import seeds
-from flexpose_core.errors import CheckpointError, TrainingError
+from flexpose_core.errors import CheckpointError, OutputError, TrainingError
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train, warmup_cosine, warmup_linear
 
@@ -176,6 +177,18 @@ class TestWeights:
         path.write_bytes(damaged)
         with pytest.raises(CheckpointError, match="damaged: expected checksum"):
             load_weights(path, "toy")
+
+    def test_a_full_disk_is_named_and_leaves_no_file(self, tmp_path, monkeypatch):
+        from flexpose_core.training import checkpoint
+
+        def full(tensors, path, metadata):
+            path.write_bytes(b"half")
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+        monkeypatch.setattr(checkpoint, "save_file", full)
+        with pytest.raises(OutputError, match=r"w\.safetensors: could not be written: .*No space left"):
+            save_weights(tmp_path / "w.safetensors", {"x": torch.zeros(3)}, "toy", {})
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_pickle_is_refused_unread(self, tmp_path):
         path = tmp_path / "w.safetensors"

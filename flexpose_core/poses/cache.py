@@ -27,7 +27,7 @@ import h5py
 import numpy as np
 
 from flexpose_core.errors import DataError, OutputError
-from flexpose_core.files import atomic_path, digest
+from flexpose_core.files import atomic_path, digest, require_space
 from flexpose_core.poses.batch import PoseBatch, rebatch
 from flexpose_core.skeletons import Skeleton, skeleton_named
 
@@ -94,8 +94,8 @@ def write_cache(path: str | Path, batches: Iterable[PoseBatch], skeleton: Skelet
             with h5py.File(partial, "w") as file:
                 count = _CacheWriter(file, skeleton, path).write(batches)
                 file.attrs["attributes"] = json.dumps(attributes, sort_keys=True)
-        except OSError as error:
-            raise OutputError(f"{path}: could not be written: {error}") from error
+        except (OSError, RuntimeError) as error:
+            raise OutputError(f"{path}: could not be written: {str(error).splitlines()[0]}") from error
     return count
 
 
@@ -156,6 +156,7 @@ class _CacheWriter:
         dataset = self.file[name]
         if dataset.shape[0] != self.count or dataset.shape[1:] != rows.shape[1:]:
             raise DataError(f"{self.path}: {name}: expected rows of shape {dataset.shape[1:]}, found {rows.shape[1:]}")
+        require_space(self.path, rows.nbytes)
         dataset.resize(self.count + len(rows), axis=0)
         dataset[self.count :] = rows
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from flexpose_core.errors import CheckpointError
+from flexpose_core.errors import CheckpointError, OutputError
 from flexpose_core.files import atomic_path, digest
 
 FORMAT = "flexpose-weights-1"
@@ -49,7 +49,10 @@ def save_weights(
         "checksum": _checksum(plain),
     }
     with atomic_path(path) as partial:
-        save_file(plain, partial, metadata={"flexpose": json.dumps(header, sort_keys=True)})
+        try:
+            save_file(plain, partial, metadata={"flexpose": json.dumps(header, sort_keys=True)})
+        except SafetensorError as error:
+            raise OutputError(f"{path}: could not be written: {error}") from error
 
 
 def load_weights(
