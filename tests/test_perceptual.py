@@ -186,3 +186,16 @@ def test_image_observer_draws_in_the_generators_size_and_channels():
     observer.guidance(torch.rand(2, 15, 2))
     observer.generated(torch.randn(2, 6), Transfer.for_generator(generator, [1], bias=False))
     assert seen == [(2, 1, 16, 16)] * 2
+
+
+def test_the_trunk_is_torchvisions():
+    """Where torchvision imports (its compiled operators must fit torch), its vgg16 gives the same features for the same weights."""
+    try:
+        from torchvision.models import vgg16
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"torchvision does not import here: {error}")
+    original = vgg16(weights=None).features.eval()
+    trunk = vgg16_trunk().eval()
+    trunk.load_state_dict({name: original.state_dict()[name] for name in trunk.state_dict()})
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(trunk(images), original[: len(trunk)](images))
