@@ -42,6 +42,7 @@ rule adapt:
         "results/logs/pose_sets/{pose_set}_adaptation.log",
     benchmark:
         "results/benchmarks/adapt/{pose_set}.tsv"
+    priority: 10
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -66,6 +67,7 @@ rule sample_shard:
         "results/logs/pose_sets/{pose_set}_samples_{shard}.log",
     benchmark:
         "results/benchmarks/sample/{pose_set}_{shard}.tsv"
+    priority: 10
     threads: 1
     resources:
         mem_mb=memory(1500),

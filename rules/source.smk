@@ -1,4 +1,6 @@
-"""What is learnt from the sources alone: β and the generator g_s, one of each a set of sources and channel count."""
+"""What is learnt from the sources alone: β and the generator g_s, one of each a set of sources and channel count.
+
+The longest chain of jobs starts here, and so first.
 
 
 rule train_regressor:
@@ -12,6 +14,7 @@ rule train_regressor:
         "results/logs/priors/{prior}_regressor.log",
     benchmark:
         "results/benchmarks/train_regressor/{prior}.tsv"
+    priority: 30
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -42,6 +45,7 @@ rule train_generator:
         "results/logs/priors/{prior}_generator.log",
     benchmark:
         "results/benchmarks/train_generator/{prior}.tsv"
+    priority: 20
     threads: 1
     resources:
         mem_mb=memory(2000),
