@@ -1,6 +1,7 @@
 """What is learnt from the sources alone: β and the generator g_s, one of each a set of sources and channel count.
 
 The longest chain of jobs starts here, and so first.
+"""
 
 
 rule train_regressor:
