@@ -237,7 +237,7 @@ class AdversarialOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         Decay a step of the averaged generator that is kept.
     """
 
-    steps: Count = 1500
+    steps: Count = 2300
     batch: Count = 16
     generator_rate: Positive = 2.5e-3
     discriminator_rate: Positive = 2e-3

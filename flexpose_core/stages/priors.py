@@ -19,7 +19,8 @@ from flexpose_core.models import style_generator as generators
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator, Transfer
 from flexpose_core.poses.cache import load_cache
-from flexpose_core.skeletons import Skeleton
+from flexpose_core.rendering.differentiable import draw_lines
+from flexpose_core.skeletons import Skeleton, skeleton_named
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 
 CHUNK = 100
@@ -126,6 +127,11 @@ def read(regressor: Regressor, images: Tensor, mixed: bool = True) -> Tensor:
         with mixed_precision(images.device, mixed):
             joints.append(regressor(chunk.contiguous(memory_format=torch.channels_last)).float())
     return torch.cat(joints)
+
+
+def redraw(joints: Tensor, architecture: GeneratorArchitecture) -> Tensor:
+    """Return ŷ = α(t̂) (Eq. 8), (N, C, S, S) as the generator draws, of joints (N, K, 2)."""
+    return draw_lines(joints, skeleton_named(architecture.skeleton), architecture.resolution, architecture.channels)
 
 
 def joint_errors(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -22,9 +22,8 @@ from flexpose_core.models.transfer import Transfer
 from flexpose_core.options.generator import SampleOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
-from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.skeletons import skeleton_named
-from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor
+from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor, redraw
 from flexpose_core.training.checkpoint import read_header
 
 BLOCK = 1000
@@ -102,7 +101,7 @@ def sample_block(
     z = torch.randn(drawn, generator.architecture.latent_width, generator=random).to(device)
     images, joints = generate(generator, regressor, z, transfer, options.mixed_precision)
     if options.keep < 1:
-        inconsistency = (images - _redraw(joints, generator)).abs().mean((1, 2, 3))
+        inconsistency = (images - redraw(joints, generator.architecture)).abs().mean((1, 2, 3))
         joints = joints[inconsistency.argsort(stable=True)[:BLOCK].sort().values]
     return joints.cpu()
 
@@ -144,10 +143,3 @@ def gather(shards: Sequence[Path], out: Path) -> int:
             yield plain_batch(pending, _CLIP, first=written)
 
     return write_cache(out, batches(), first.skeleton, first.attributes)
-
-
-def _redraw(joints: Tensor, generator: StyleGenerator) -> Tensor:
-    """Return α(t̂) (Eq. 8) in the generator's size and channels."""
-    architecture = generator.architecture
-    skeleton = skeleton_named(architecture.skeleton)
-    return draw_lines(joints, skeleton, architecture.resolution, architecture.channels)

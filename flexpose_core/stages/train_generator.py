@@ -22,9 +22,8 @@ from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
 from flexpose_core.options.generator import GeneratorOptions
 from flexpose_core.poses.widening import keep_inside, widen
-from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import enlarge, tile, to_uint8, write_png
-from flexpose_core.skeletons import Skeleton, skeleton_named
+from flexpose_core.skeletons import skeleton_named
 from flexpose_core.stages.priors import (
     CHUNK,
     check_fit,
@@ -34,6 +33,7 @@ from flexpose_core.stages.priors import (
     load_regressor,
     pooled_poses,
     read,
+    redraw,
     save_generator,
 )
 from flexpose_core.training.checkpoint import load_weights, read_header, save_weights
@@ -162,7 +162,7 @@ def _measure(
         "held_out_poses": len(held_out),
         "generated": distribution_metrics(held_out, joints.cpu().numpy(), seed),
         "training": distribution_metrics(held_out, poses, seed),
-        "inconsistency": float((images - _redrawn(joints, skeleton, generator.architecture)).abs().mean()),
+        "inconsistency": float((images - redraw(joints, generator.architecture)).abs().mean()),
     }
     if generator.architecture.mapping == "pose":
         some = torch.from_numpy(held_out[seeds.rng(seed, f"{_STAGE}/test").permutation(len(held_out))[:_TESTED]])
@@ -186,7 +186,7 @@ def pairs_picture(generator: StyleGenerator, regressor: Regressor, seed: int, mi
     """Return rows of images g(z), each above a row of their redrawings α(β(g(z)))."""
     device = next(generator.parameters()).device
     images, joints = generate(generator, regressor, _latent(generator, _SHOWN, seed).to(device), None, mixed)
-    redrawn = _redrawn(joints, skeleton_named(generator.architecture.skeleton), generator.architecture)
+    redrawn = redraw(joints, generator.architecture)
     rows = [row for pair in zip(images.split(_COLUMNS), redrawn.split(_COLUMNS), strict=True) for row in pair]
     return tile(enlarge(to_uint8(torch.cat(rows).cpu().numpy()), _SHOWN_SIDE), _COLUMNS)
 
@@ -194,7 +194,3 @@ def pairs_picture(generator: StyleGenerator, regressor: Regressor, seed: int, mi
 def _latent(generator: StyleGenerator, count: int, seed: int) -> torch.Tensor:
     width = generator.architecture.latent_width
     return torch.randn(count, width, generator=seeds.torch_generator(seed, f"{_STAGE}/test"))
-
-
-def _redrawn(joints: torch.Tensor, skeleton: Skeleton, architecture: GeneratorArchitecture) -> torch.Tensor:
-    return draw_lines(joints, skeleton, architecture.resolution, architecture.channels)
