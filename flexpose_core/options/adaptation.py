@@ -33,7 +33,7 @@ class GuidanceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         variance, so that √(3/2) ≈ 1.2 restores it. For space "joints" only.
     symmetry
         Mirrored copies that join the shots before mixing: "flip" mirrors with left and right swapped; "back" also
-        mirrors with labels kept, about as if seen from behind; "auto" picks by leaving one shot out.
+        mirrors with labels kept, about as if seen from behind; "auto" is the largest that the shots do not refute.
     """
 
     mixup_size: Count = 1000
