@@ -75,13 +75,21 @@ class TestReruns:
 
     def test_one_cells_option_reruns_that_cell_and_the_table(self, finished_project, reconfigured):
         def other_layers(config):
-            config["cells"]["upright-everyday-flexpose-paper"] = {"layers": [1]}
+            config["cells"]["upright-everyday-flexpose-paper"]["layers"] = [1]
 
         run = "upright-everyday-flexpose-paper_s0"
         assert finished_project.planned("results/table1.csv", config=reconfigured(other_layers)) == {
             *(
                 f"{rule}:{run}"
-                for rule in ("adapt", "sample_shard", "compose", "pretrain_eta", "train_detector", "evaluate")
+                for rule in (
+                    "adapt",
+                    "sample_shard",
+                    "gather_samples",
+                    "compose",
+                    "pretrain_eta",
+                    "train_detector",
+                    "evaluate",
+                )
             ),
             "table:table1",
         }
@@ -113,7 +121,18 @@ class TestReruns:
             "from __future__ import annotations\nEXTRA = 1",
         )
         rules = {job.split(":")[0] for job in finished_project.planned("results/table1.csv")}
-        assert rules == {"adapt", "sample_shard", "compose", "pretrain_eta", "train_detector", "evaluate", "table"}
+        assert rules == {
+            *(
+                "adapt",
+                "sample_shard",
+                "gather_samples",
+                "compose",
+                "pretrain_eta",
+                "train_detector",
+                "evaluate",
+                "table",
+            )
+        }
 
     def test_editing_the_table_reruns_the_table_alone(self, finished_project, edited):
         edited("flexpose_core/stages/tabulate.py", '"# Table 1"', '"# Table one"')
@@ -133,10 +152,13 @@ class TestBadInput:
             (lambda c: c["detector"].update(stepz=3), "config: detector: unknown key 'stepz'"),
             (
                 lambda c: c["cells"].update(x={"method": "magic", "target": "people-upright"}),
-                "cells.x.method: expected one of aligned, direct, flexpose-paper, flexpose, found 'magic'",
+                "cells.x.method: expected one of aligned, direct, flexpose, flexpose-paper, found 'magic'",
             ),
             (lambda c: c["cells"].update(x={"method": "aligned", "target": "coco"}), "found 'coco'"),
-            (lambda c: c["cells"].update({"upright-everyday-flexpose-paper": {"layers": [9]}}), "9"),
+            (
+                lambda c: c["cells"].update({"upright-everyday-flexpose-paper": {"layers": [9]}}),
+                "layers: expected 1..8, f1..f4, all or mapping, found 9",
+            ),
             (
                 lambda c: c["cells"].update({"upright-everyday-direct": {"annotation_set_size": 10**7}}),
                 "cells.upright-everyday-direct.annotation_set_size: expected at most",
@@ -158,7 +180,7 @@ class TestBadInput:
 
     def test_more_shots_than_there_are_is_one_line(self, finished_project, reconfigured):
         def many(config):
-            config["cells"]["upright-everyday-direct"] = {"shots": 100_000}
+            config["cells"]["upright-everyday-direct"]["shots"] = 100_000
 
         config = reconfigured(many)
         done = finished_project.snakemake(

@@ -80,7 +80,7 @@ def _describe(problem: jsonschema.ValidationError) -> str:
 
 def _known(value: str, known: dict[str, Any], where: str) -> None:
     if value not in known:
-        raise ConfigError(f"config: {where}: expected one of {', '.join(known)}, found {value!r}")
+        raise ConfigError(f"config: {where}: expected one of {', '.join(sorted(known))}, found {value!r}")
 
 
 def _check_methods(config: Config) -> None:
