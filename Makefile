@@ -4,7 +4,7 @@ VENV ?= .venv
 CORES ?= all
 BIN := $(VENV)/bin
 
-.PHONY: environment table1 test lint clean
+.PHONY: environment table1 test lint schema clean
 
 environment: $(VENV)/.ready
 
@@ -25,6 +25,10 @@ lint: environment
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/python tools/lint_workflow.py
 	$(BIN)/mypy
+
+# config/schema.json states the option types for editors; a test compares.
+schema: environment
+	$(BIN)/python -m flexpose_core.options.config > config/schema.json
 
 clean:
 	rm -rf results .snakemake

@@ -132,3 +132,7 @@ def _check_tables(config: Config) -> None:
         for cell in table.cells:
             _known(cell, config.cells, f"tables.{name}.cells")
             _known(config.cells[cell].target, table.pck_rho, f"tables.{name}.pck_rho")
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")
