@@ -51,7 +51,7 @@ rule adapt:
     params:
         cell=lambda wildcards: GRID.adaptation_params(wildcards.pose_set),
         stamp=stamp("adapt"),
-        work="results/work/{pose_set}/adaptation",
+        work="results/trainings/{pose_set}/adaptation",
     script:
         "../workflow_scripts/adapt.py"
 

@@ -19,7 +19,7 @@ rule pretrain_eta:
     params:
         cell=lambda wildcards: GRID.eta_params(wildcards.pose_set),
         stamp=stamp("train_detector"),
-        work="results/work/{pose_set}/eta",
+        work="results/trainings/{pose_set}/eta",
     script:
         "../workflow_scripts/pretrain_eta.py"
 
@@ -43,7 +43,7 @@ rule train_detector:
     params:
         cell=lambda wildcards: GRID.detector_params(wildcards.cell),
         stamp=stamp("train_detector"),
-        work="results/work/{cell}/detector",
+        work="results/trainings/{cell}/detector",
     script:
         "../workflow_scripts/train_detector.py"
 

@@ -24,7 +24,7 @@ rule train_regressor:
     params:
         cell=lambda wildcards: GRID.regressor_params(wildcards.prior),
         stamp=stamp("train_regressor"),
-        work="results/work/{prior}/regressor",
+        work="results/trainings/{prior}/regressor",
     script:
         "../workflow_scripts/train_regressor.py"
 
@@ -55,6 +55,6 @@ rule train_generator:
     params:
         cell=lambda wildcards: GRID.generator_params(wildcards.prior),
         stamp=stamp("train_generator"),
-        work="results/work/{prior}/generator",
+        work="results/trainings/{prior}/generator",
     script:
         "../workflow_scripts/train_generator.py"
