@@ -139,9 +139,9 @@ class WideningOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """
 
     mirror: Share = 0.5
-    bone_angle: NotNegative = 0.25
+    bone_angle: NotNegative = 0.4
     bone_length: NotNegative = 0.12
-    rotation: NotNegative = 0.35
+    rotation: NotNegative = 1.5
     shear: NotNegative = 0.08
     log_scale: NotNegative = 0.18
     shift: NotNegative = 0.05
