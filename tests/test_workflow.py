@@ -68,6 +68,18 @@ class TestOutputs:
         assert not list(finished_project.folder.rglob("*.partial*"))
 
 
+# The rules that run again for a cell whose adaptation changed, the table apart.
+FROM_ADAPTATION_ON = (
+    "adapt",
+    "sample_shard",
+    "gather_samples",
+    "compose",
+    "pretrain_eta",
+    "train_detector",
+    "evaluate",
+)
+
+
 class TestReruns:
     def test_a_warm_workflow_has_nothing_to_do(self, finished_project):
         assert finished_project.planned() == set()
@@ -79,18 +91,7 @@ class TestReruns:
 
         run = "upright-everyday-flexpose-paper_s0"
         assert finished_project.planned("results/table1.csv", config=reconfigured(other_layers)) == {
-            *(
-                f"{rule}:{run}"
-                for rule in (
-                    "adapt",
-                    "sample_shard",
-                    "gather_samples",
-                    "compose",
-                    "pretrain_eta",
-                    "train_detector",
-                    "evaluate",
-                )
-            ),
+            *(f"{rule}:{run}" for rule in FROM_ADAPTATION_ON),
             "table:table1",
         }
 
@@ -121,18 +122,7 @@ class TestReruns:
             "from __future__ import annotations\nEXTRA = 1",
         )
         rules = {job.split(":")[0] for job in finished_project.planned("results/table1.csv")}
-        assert rules == {
-            *(
-                "adapt",
-                "sample_shard",
-                "gather_samples",
-                "compose",
-                "pretrain_eta",
-                "train_detector",
-                "evaluate",
-                "table",
-            )
-        }
+        assert rules == {*FROM_ADAPTATION_ON, "table"}
 
     def test_editing_the_table_reruns_the_table_alone(self, finished_project, edited):
         edited("flexpose_core/stages/tabulate.py", '"# Table 1"', '"# Table one"')
