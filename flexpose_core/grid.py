@@ -12,6 +12,9 @@ from typing import Any
 
 import msgspec
 
+from flexpose_core.datasets import reader_name
+from flexpose_core.datasets.catalogue import paper_sizes
+from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.options.config import Config
 from flexpose_core.options.grid import Cell, MethodOptions
@@ -76,8 +79,29 @@ class Grid:
         """Return the splits that a dataset has: without images there is nothing to test a detector on."""
         return ["train", "val", "test"] if self.config.datasets[dataset].images else ["train", "val"]
 
+    def in_shards(self, dataset: str) -> bool:
+        """Return whether several jobs share the conversion of a dataset; drawn ones are made at once."""
+        return not isinstance(self.config.datasets[dataset], PeopleOptions)
+
+    def shards(self, dataset: str) -> int:
+        """Return how many jobs share the conversion of a split."""
+        options = self.config.datasets[dataset]
+        return 1 if isinstance(options, PeopleOptions) else options.shards
+
     def dataset_params(self, dataset: str) -> dict[str, Any]:
+        """Return the options of a drawn dataset."""
         return plain({"options": self.config.datasets[dataset]})
+
+    def shard_params(self, dataset: str) -> dict[str, Any]:
+        """Return the options of an annotated dataset as far as reading depends on them: without its limits."""
+        options = self.dataset_params(dataset)["options"]
+        return {"options": {key: value for key, value in options.items() if key != "limit"}}
+
+    def gather_params(self, dataset: str, split: str) -> dict[str, Any]:
+        """Return how many poses of a split are kept, None for all, and how many the paper counts."""
+        options = self.config.datasets[dataset]
+        reader = reader_name(options)
+        return {"reader": reader, "limit": options.known_size(split), "paper": paper_sizes(reader)}
 
     def regressor_params(self, prior: str) -> dict[str, Any]:
         run = _look_up(self.priors, prior, "prior")

@@ -1,5 +1,8 @@
 """The checked configuration, and what the rules ask of it. Parameters hold plain values of the one cell or dataset alone."""
 
+import re
+
+from flexpose_core.datasets import reader_module
 from flexpose_core.errors import FlexPoseError
 from flexpose_core.grid import Grid
 from flexpose_core.options.config import load_config
@@ -28,6 +31,16 @@ wildcard_constraints:
 def stamp(stage):
     """The code stamp of a stage: editing the library reruns the stages that use what was edited."""
     return code_stamp(f"flexpose_core.stages.{stage}")
+
+
+def reader_stamp(wildcards):
+    """The code stamp of reading one dataset: editing another dataset's reader does not rerun it."""
+    return stamp("convert") + code_stamp(reader_module(GRID.config.datasets[wildcards.dataset]))
+
+
+def names(datasets):
+    """A pattern that matches these names and no others, also if there are none."""
+    return "|".join(map(re.escape, datasets)) or "(?!)"
 
 
 def memory(megabytes):

@@ -9,15 +9,64 @@ rule convert:
         "results/logs/data/{dataset}_{split}.log",
     benchmark:
         "results/benchmarks/convert/{dataset}_{split}.tsv"
+    wildcard_constraints:
+        dataset=names(dataset for dataset in DATASETS if not GRID.in_shards(dataset)),
     threads: 1
     resources:
         mem_mb=memory(1500),
         runtime=20,
     params:
         cell=lambda wildcards: GRID.dataset_params(wildcards.dataset),
-        stamp=stamp("convert"),
+        stamp=reader_stamp,
     script:
         "../workflow_scripts/convert.py"
+
+
+rule convert_shard:
+    output:
+        temp("results/data/{dataset}/{split}_shard{shard}.h5"),
+    log:
+        "results/logs/data/{dataset}_{split}_shard{shard}.log",
+    benchmark:
+        "results/benchmarks/convert/{dataset}_{split}_shard{shard}.tsv"
+    wildcard_constraints:
+        dataset=names(dataset for dataset in DATASETS if GRID.in_shards(dataset)),
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=240,
+    params:
+        cell=lambda wildcards: GRID.shard_params(wildcards.dataset),
+        shards=lambda wildcards: GRID.shards(wildcards.dataset),
+        stamp=reader_stamp,
+    script:
+        "../workflow_scripts/convert_shard.py"
+
+
+rule gather_shards:
+    input:
+        lambda wildcards: expand(
+            "results/data/{dataset}/{split}_shard{shard}.h5",
+            dataset=wildcards.dataset,
+            split=wildcards.split,
+            shard=range(GRID.shards(wildcards.dataset)),
+        ),
+    output:
+        cache="results/data/{dataset}/{split}.h5",
+        card="results/data/{dataset}/{split}.card.json",
+    log:
+        "results/logs/data/{dataset}_{split}.log",
+    wildcard_constraints:
+        dataset=names(dataset for dataset in DATASETS if GRID.in_shards(dataset)),
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=60,
+    params:
+        cell=lambda wildcards: GRID.gather_params(wildcards.dataset, wildcards.split),
+        stamp=stamp("convert"),
+    script:
+        "../workflow_scripts/gather_shards.py"
 
 
 rule contact_sheet:

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from flexpose_core.errors import DataError, OutputError
+from flexpose_core.poses import cache
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import CHUNK, load_cache, open_cache, plain_batch, write_cache
+from flexpose_core.poses.images import decode_image, encode_images
 from flexpose_core.skeletons import BODY15, FACE68
 
 
@@ -17,8 +19,9 @@ def batches(random, count=3, size=50, images=False):
             camera=np.full(size, 7, np.int32),
             sequence=np.full(size, 10 - k, np.int32),
             frame=np.arange(size, dtype=np.int32),
-            images=random.integers(0, 256, (size, 8, 8, 3)).astype(np.uint8) if images else None,
-            backgrounds={10 - k: np.full((8, 8, 3), k, np.uint8)} if images else None,
+            crop=random.random((size, 4)) if images else None,
+            images=encode_images(random.integers(0, 256, (size, 8, 8, 3)).astype(np.uint8), "png") if images else None,
+            backgrounds=np.repeat(encode_images([np.full((8, 8, 3), k, np.uint8)], "png"), size) if images else None,
         )
 
 
@@ -38,9 +41,46 @@ def test_round_trip(tmp_path, images):
     for name in ("poses", "visibility", "clip", "subject", "camera", "sequence", "frame"):
         np.testing.assert_array_equal(getattr(loaded, name), np.concatenate([getattr(b, name) for b in original]))
     if images:
-        np.testing.assert_array_equal(loaded.images, np.concatenate([b.images for b in original]))
-        # Sequence 10 - k has background k, although sequences come in falling order.
-        np.testing.assert_array_equal(loaded.backgrounds[loaded.background_index][:, 0, 0, 0], loaded.subject)
+        np.testing.assert_array_equal(loaded.crop, np.concatenate([b.crop for b in original]))
+        expected = [decode_image(data) for b in original for data in b.images]
+        np.testing.assert_array_equal(loaded.images[:], expected)
+        np.testing.assert_array_equal(loaded.images[np.array([120, 3])], [expected[120], expected[3]])
+        assert len(loaded.backgrounds) == 3  # kept once for all poses that share it
+        np.testing.assert_array_equal(loaded.backgrounds[loaded.background][:, 0, 0, 0], loaded.subject)
+
+
+def test_many_images_stay_in_the_file(tmp_path, monkeypatch):
+    written(tmp_path / "a.h5", images=True)
+    held = load_cache(tmp_path / "a.h5", images=True)
+    monkeypatch.setattr(cache, "IN_MEMORY", 0)
+    loaded = load_cache(tmp_path / "a.h5", images=True)
+    assert not isinstance(loaded.images.data, np.ndarray)
+    rows = np.random.default_rng(0).integers(0, 150, 100)
+    np.testing.assert_array_equal(loaded.images[rows], held.images[rows])
+    np.testing.assert_array_equal(loaded.backgrounds[loaded.background[rows]], held.backgrounds[held.background[rows]])
+
+
+def test_a_flipped_bit_in_the_images_is_found(tmp_path):
+    path = tmp_path / "a.h5"
+    original = written(path, images=True)
+    content = bytearray(path.read_bytes())
+    at = content.find(original[0].images[3])
+    content[at + 50] ^= 1
+    path.write_bytes(content)
+    load_cache(path)
+    with pytest.raises(DataError, match="damaged images: expected checksum"):
+        load_cache(path, images=True)
+
+
+def test_rows_are_read_with_their_images_as_encoded(tmp_path):
+    original = written(tmp_path / "a.h5", images=True)
+    with open_cache(tmp_path / "a.h5") as file:
+        images, backgrounds = (cache.cached_images(file, "a.h5", kind) for kind in ("image", "background"))
+        found = cache.read_rows(file, "a.h5", np.array([2, 60, 149]), images, backgrounds)
+    np.testing.assert_array_equal(found.poses, [original[0].poses[2], original[1].poses[10], original[2].poses[49]])
+    assert list(found.images) == [original[0].images[2], original[1].images[10], original[2].images[49]]
+    assert list(found.backgrounds) == [original[k].backgrounds[0] for k in range(3)]
+    assert list(found.clip) == [original[0].clip[2], original[1].clip[10], original[2].clip[49]]
 
 
 def test_attributes_filled_while_reading_are_kept(tmp_path):
@@ -122,7 +162,7 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
 
     with h5py.File(path, "w") as file:
         file["poses"] = np.zeros((2, 15, 2))
-    with pytest.raises(DataError, match="expected format 'flexpose-poses-1', found None"):
+    with pytest.raises(DataError, match="expected format 'flexpose-poses-2', found None"):
         load_cache(path)
 
 

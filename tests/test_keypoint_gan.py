@@ -17,6 +17,7 @@ from flexpose_core.models.keypoint_gan import (
 from flexpose_core.options.detector import DetectorArchitecture, DetectorOptions, EtaOptions, KeypointGanOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
+from flexpose_core.poses.images import encode_images
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15, FACE68, SKELETONS
@@ -68,7 +69,7 @@ def _objective(skeleton=BODY15, **options) -> KeypointGanObjective:
     networks = {name: initialised(network, architecture, 0, name, CPU) for name, network in NETWORKS.items()}
     return KeypointGanObjective(
         **networks,
-        frames=Frames(pixels(12), pixels(2), torch.arange(12) % 2),
+        frames=Frames(pixels(12), pixels(2), torch.arange(12) % 2, torch.arange(12) % 2),
         prior=PosePrior(_poses(20, skeleton), skeleton, CPU),
         size=16,
         options=KeypointGanOptions(steps=6, batch=4, **options),
@@ -267,10 +268,20 @@ def caches(tmp_path):
     images = images if images.shape[-1] == 3 else np.moveaxis(images, 1, -1)
     sequence = (np.arange(12) // 6 + 5).astype(np.int32)
     none = np.zeros(12, np.int32)
-    backgrounds = {5: np.zeros((32, 32, 3), np.uint8), 6: np.full((32, 32, 3), 9, np.uint8)}
+    backgrounds = [np.full((32, 32, 3), 9 * (number == 6), np.uint8) for number in sequence]
     visibility = np.ones(poses.shape[:2], np.uint8)
     clip = np.full(12, "walk")
-    batch = PoseBatch(poses, visibility, clip, none, none, sequence, np.arange(12, dtype=np.int32), images, backgrounds)
+    batch = PoseBatch(
+        poses,
+        visibility,
+        clip,
+        subject=none,
+        camera=none,
+        sequence=sequence,
+        frame=np.arange(12, dtype=np.int32),
+        images=encode_images(images, "png"),
+        backgrounds=encode_images(backgrounds, "png"),
+    )
     write_cache(paths["images"], [batch], BODY15, {})
     write_cache(paths["poses"], [plain_batch(_poses(30, seed=1))], BODY15, {})
     write_cache(paths["faces"], [plain_batch(_poses(5, FACE68))], FACE68, {})
@@ -335,10 +346,19 @@ def test_predictions_do_not_depend_on_the_batch(tmp_path, caches, monkeypatch):
 def test_frames_are_area_averaged_and_keep_their_background(caches):
     pictures = load_cache(caches["images"], images=True)
     frames = frames_of(pictures, 16)
-    expected = pictures.images.reshape(12, 16, 2, 16, 2, 3).mean((2, 4)).transpose(0, 3, 1, 2)
+    expected = pictures.images[:].reshape(12, 16, 2, 16, 2, 3).mean((2, 4)).transpose(0, 3, 1, 2)
     assert np.abs(frames.images.numpy() - expected).max() <= 0.51
     _, backgrounds = frames.take(torch.tensor([0, 11]), CPU)
     np.testing.assert_allclose(backgrounds[:, 0, 0, 0], [-1, 9 / 127.5 - 1], atol=1e-6)
+
+
+def test_frames_decoded_when_asked_for_are_the_same(caches):
+    pictures = load_cache(caches["images"], images=True)
+    held, lazy = frames_of(pictures, 16), frames_of(pictures, 16, in_memory=0)
+    assert not isinstance(lazy.images, torch.Tensor)
+    rows = torch.tensor([11, 0, 5, 5])
+    for ours, theirs in zip(lazy.take(rows, CPU), held.take(rows, CPU), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_the_floor_is_the_variance_about_the_mean_pose(tmp_path, caches):

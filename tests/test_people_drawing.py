@@ -12,6 +12,7 @@ from flexpose_core.datasets.people.camera import Crop, view_matrices
 from flexpose_core.datasets.people.clothes import OUTFITS, Mesh, cut, dress, vertex_normals
 from flexpose_core.datasets.people.options import CameraOptions, FrameOptions, PeopleOptions, SubjectOptions
 from flexpose_core.datasets.people.reader import PeopleReader
+from flexpose_core.poses.images import decode_image
 from flexpose_core.skeletons import BODY15
 
 FRONT = (CameraOptions(yaw=(-40, 40), pitch=(0, 10)),)
@@ -185,10 +186,9 @@ def test_noise_tiles():
 def test_shapes_and_types(splits):
     for batches in splits.values():
         for batch in batches:
-            assert batch.images.dtype == np.uint8
-            assert batch.images.shape[1:] == (32, 32, 3)
+            assert all(decode_image(data).shape == (32, 32, 3) for data in batch.images)
             assert batch.poses.dtype == np.float32
-            assert set(batch.backgrounds) == set(batch.sequence.tolist())
+            assert len(set(batch.backgrounds)) == 1
             assert (batch.visibility == 1).all()
 
 
@@ -238,9 +238,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(splits):
     again = next(PeopleReader(SMALL, seed=3).read("train"))
     other = next(PeopleReader(SMALL, seed=4).read("train"))
     first = splits["train"][0]
-    np.testing.assert_array_equal(again.images, first.images)
+    assert list(again.images) == list(first.images)
     np.testing.assert_array_equal(again.poses, first.poses)
-    assert (other.images != first.images).any()
+    assert list(other.images) != list(first.images)
     assert (other.poses != first.poses).any()
 
 
@@ -269,7 +269,7 @@ def test_front_drops_and_counts_the_frames_that_turn_away():
     batches = list(reader.read("train"))
     counts = reader.counts("train")
     assert counts["kept"] == sum(map(len, batches))
-    assert counts["facing away"] > 0.1 * counts["kept"]
+    assert counts["dropped"]["facing away"] > 0.1 * counts["kept"]
     poses = gather(batches, "poses")
     assert (poses[:, LEFT, 0] > poses[:, RIGHT, 0]).mean() > 0.9
 

@@ -141,6 +141,14 @@ class TestBadInput:
             (lambda c: c.update(sizes=3), "unknown key 'sizes'"),
             (lambda c: c["detector"].update(stepz=3), "config: detector: unknown key 'stepz'"),
             (
+                lambda c: c["datasets"].update(mine={"reader": "coco", "root": "x", "rot": "x"}),
+                "datasets.mine: unknown key 'rot'",
+            ),
+            (
+                lambda c: c["datasets"].update(mine={"reader": "cocoa"}),
+                "datasets.mine.reader: expected one of 300-vw, coco",
+            ),
+            (
                 lambda c: c["cells"].update(x={"method": "magic", "target": "people-upright"}),
                 "cells.x.method: expected one of aligned, direct, flexpose, flexpose-paper, found 'magic'",
             ),

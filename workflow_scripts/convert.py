@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import msgspec
 
 from flexpose_core.datasets.options import DatasetOptions
@@ -10,6 +12,6 @@ with reporting(snakemake.log[0], snakemake.threads):
         msgspec.convert(snakemake.params.cell["options"], DatasetOptions),
         snakemake.wildcards.split,
         seed=0,
-        out=snakemake.output.cache,
-        card=snakemake.output.card,
+        out=Path(snakemake.output.cache),
+        card=Path(snakemake.output.card),
     )

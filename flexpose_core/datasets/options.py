@@ -1,5 +1,185 @@
 """The options of all readers; the key `reader` tells them apart."""
 
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
 from flexpose_core.datasets.people.options import PeopleOptions
 
-DatasetOptions = PeopleOptions
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+Path = Annotated[str, Meta(min_length=1)]
+
+
+class SquareOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a pose is cut out of the original picture, by its annotated joints alone."""
+
+    margin: Annotated[float, Meta(ge=0, le=4)] = 0.15
+    """Room on every side of the joints' box, in its longer side."""
+    aspect: Annotated[float, Meta(gt=0, le=8)] = 1.0
+    """Width over height of what is cut out and becomes a square; 1 keeps proportions."""
+    min_side: Annotated[float, Meta(ge=1)] = 16.0
+    """Poses whose joints' box has a longer side below this, in pixels of the original, are dropped."""
+    per: Literal["pose", "sequence"] = "pose"
+    """`sequence`: one crop for all frames of a sequence, so that the background stands still; `pose`: one each."""
+
+
+class LimitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The most poses a split keeps, drawn evenly and without repetition; None for all."""
+
+    train: Positive | None = None
+    val: Positive | None = None
+    test: Positive | None = None
+
+
+class AnnotatedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every dataset of annotated pictures or videos has."""
+
+    root: Path
+    """The folder of the unpacked original, from the working directory if it is relative."""
+    images: bool = False
+    """Keep the pictures: for targets."""
+    image_size: Annotated[int, Meta(ge=16, le=1024)] = 128
+    image_format: Literal["jpeg", "png"] = "jpeg"
+    masked: bool = False
+    """Paint black what the dataset's own masks call background; for datasets that have masks."""
+    crop: SquareOptions = SquareOptions()
+    complete: bool = True
+    """Keep only poses whose joints are all annotated and inside the picture."""
+    stride: Positive = 1
+    """Of videos, keep every so many-th frame."""
+    held_out: Share = 0.05
+    """Share of the original training sequences (or pictures) that make the val split, where the original has none."""
+    limit: LimitOptions = LimitOptions()
+    shards: Positive = 1
+    """Jobs that share the conversion of a split; the cache is the same for any number."""
+
+    def known_size(self, split: str) -> int | None:
+        """Return the most poses that a split can have, or None where only reading tells."""
+        return getattr(self.limit, split)
+
+
+class CocoOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="coco"):
+    """COCO-2017 person keypoints. test is val2017; val is held out of train2017."""
+
+
+class KeypointsJsonOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="keypoints-json"):
+    """Anybody's own annotations in COCO's keypoint format."""
+
+    train: Path
+    """The annotation file of the split, inside the root."""
+    val: str | None = None
+    """None: held out of train."""
+    test: str | None = None
+    pictures: str = ""
+    """The folder, inside the root, that `file_name` starts from."""
+    skeleton: Literal["body15", "face68"] = "body15"
+    joints: dict[str, str | tuple[str, ...]] = {}
+    """From our joint names to the file's; several names stand for their mean. Joints of the same name need no entry."""
+
+
+class Mpi3dhpSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Subjects of MPI-INF-3DHP: S1 to S8 in training, TS1 to TS6 in test."""
+
+    train: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
+    test: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+
+
+class Mpi3dhpOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="mpi-inf-3dhp"):
+    """MPI-INF-3DHP. val is held out of the training sequences."""
+
+    subjects: Mpi3dhpSubjects = Mpi3dhpSubjects()
+    cameras: tuple[int, ...] = (0, 1, 2, 4, 5, 6, 7, 8)
+    """Training cameras, 0 to 13; 11 to 13 are on the ceiling."""
+    head: Literal["head", "head_top"] = "head_top"
+
+
+class SurrealOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="surreal"):
+    """SURREAL (cmu), in its own train, val and test splits."""
+
+    runs: tuple[Literal[0, 1, 2], ...] = (0, 1, 2)
+    head_top: Annotated[float, Meta(ge=0, le=3)] = 1.0
+    """How far our head lies beyond SMPL's, which is the base of the skull, in lengths from neck to SMPL's head."""
+
+
+class Human36mSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Subjects of Human3.6M."""
+
+    train: tuple[int, ...] = (1, 5, 6, 7, 8)
+    test: tuple[int, ...] = (9, 11)
+
+
+class Human36mOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="human36m"):
+    """Human3.6M, as D2_Positions/*.cdf with its videos. val is held out of the training sequences."""
+
+    subjects: Human36mSubjects = Human36mSubjects()
+    cameras: tuple[int, ...] = (54138969, 55011271, 58860488, 60457274)
+    actions: tuple[str, ...] = ()
+    """By the names that S5 to S11 use, such as WalkDog; none for all."""
+
+
+class Human36mNpzOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="human36m-npz"):
+    """Human3.6M as an .npz of 17 joints (`part`, `imgname`). val is held out of the training file."""
+
+    train: Path = "h36m_train.npz"
+    test: str | None = None
+
+
+class SimplifiedSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Subjects of Simplified Human3.6M, as KeypointGAN splits them."""
+
+    train: tuple[int, ...] = (1, 5, 6, 7, 8, 9)
+    test: tuple[int, ...] = (11,)
+
+
+class SimplifiedHuman36mOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="simplified-human36m"):
+    """Simplified Human3.6M (Zhang et al. 2018). val is held out of the training sequences."""
+
+    subjects: SimplifiedSubjects = SimplifiedSubjects()
+    activities: tuple[str, ...] = ("Directions", "Discussion", "Greeting", "Posing", "Waiting", "Walking")
+
+
+class ThreeHundredVwOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="300-vw"):
+    """300-VW: videos of faces. val is held out of the training videos."""
+
+    categories: tuple[Literal[1, 2, 3], ...] = (1, 2, 3)
+    """Which of the three test sets make the test split."""
+
+
+class WflwOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="wflw"):
+    """WFLW: faces in the wild, 98 landmarks read as 68. val is held out of the training list."""
+
+
+class PennActionOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="penn-action"):
+    """Penn Action. val is held out of the training clips."""
+
+    actions: tuple[str, ...] = ()
+    """None for all fifteen."""
+
+
+class LspOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="lsp"):
+    """Leeds Sports Poses: the first 1,000 train, the rest test; val is held out of train."""
+
+
+class LspExtendedOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="lsp-extended"):
+    """Leeds Sports Poses Extended: training poses alone; val is held out of them."""
+
+
+RealOptions = (
+    CocoOptions
+    | KeypointsJsonOptions
+    | Mpi3dhpOptions
+    | SurrealOptions
+    | Human36mOptions
+    | Human36mNpzOptions
+    | SimplifiedHuman36mOptions
+    | ThreeHundredVwOptions
+    | WflwOptions
+    | PennActionOptions
+    | LspOptions
+    | LspExtendedOptions
+)
+DatasetOptions = PeopleOptions | RealOptions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from flexpose_core.poses.batch import PoseBatch
@@ -17,8 +17,11 @@ class Reader(Protocol):
     def splits(self) -> tuple[str, ...]:
         """Return the names of the splits, such as train, val, test."""
 
-    def read(self, split: str) -> Iterator[PoseBatch]:
-        """Yield the poses of a split in batches of bounded size."""
+    def units(self, split: str) -> list[str]:
+        """Return the parts of a split, such as files or sequences, that can be read apart from one another, in order."""
+
+    def read(self, split: str, units: Sequence[str]) -> Iterator[PoseBatch]:
+        """Yield the poses of these units in batches of bounded size; a pose does not depend on which others are read."""
 
     def counts(self, split: str) -> dict[str, Any]:
-        """Return, after `read`, how many poses were kept, and how many were dropped for which reason."""
+        """Return, after `read`, the numbers `read`, `kept` and `dropped` by reason, and the `first_dropped` of each."""

@@ -57,7 +57,7 @@ def load_config(raw: dict[str, Any]) -> Config:
     """
     problem = best_match(jsonschema.Draft202012Validator(config_schema()).iter_errors(raw))
     if problem is not None:
-        raise ConfigError(_describe(problem))
+        raise ConfigError(_describe(_in_its_kind(problem)))
     try:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
@@ -66,6 +66,21 @@ def load_config(raw: dict[str, Any]) -> Config:
     _check_methods(config)
     _check_tables(config)
     return config
+
+
+def _in_its_kind(problem: jsonschema.ValidationError) -> jsonschema.ValidationError:
+    """Return what is wrong with an object of one of several kinds, such as a dataset, by the kind it says it is."""
+    kinds = problem.schema.get("discriminator") if isinstance(problem.schema, dict) else None
+    if problem.validator != "anyOf" or not kinds or not isinstance(problem.instance, dict):
+        return problem
+    key, references = kinds["propertyName"], kinds["mapping"]
+    where = "config: " + ".".join(str(part) for part in problem.absolute_path)
+    if problem.instance.get(key) not in references:
+        found = repr(problem.instance[key]) if key in problem.instance else "none"
+        raise ConfigError(f"{where}.{key}: expected one of {', '.join(sorted(references))}, found {found}")
+    own = {"$ref": references[problem.instance[key]]}
+    branch = problem.schema["anyOf"].index(own)
+    return best_match(error for error in problem.context or [] if error.schema_path[0] == branch) or problem
 
 
 def _describe(problem: jsonschema.ValidationError) -> str:
@@ -119,8 +134,12 @@ def _check_size(config: Config, where: str, cell: Cell) -> None:
         raise ConfigError(
             f"config: {where}.annotation_set_size: expected more than the {mixup} mixup poses, found {cell.annotation_set_size}"
         )
-    held = sum(config.datasets[source].n_poses for source in cell.sources)
-    if method.poses == "source" and wanted > held:
+    sizes = [config.datasets[source].known_size("train") for source in cell.sources]
+    # Of a dataset without a limit only reading tells its size: `compose` checks it then.
+    if method.poses != "source" or None in sizes:
+        return
+    held = sum(size or 0 for size in sizes)
+    if wanted > held:
         raise ConfigError(
             f"config: {where}.annotation_set_size: expected at most {held + mixup} ({held} source poses and {mixup} of "
             f"pose-mixup), found {cell.annotation_set_size}"

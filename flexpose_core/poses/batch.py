@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +25,11 @@ class PoseBatch:
         (n,) names of the action, class or file.
     subject, camera, sequence, frame
         (n,) int32; frames of one `sequence` share subject, camera and background.
-    images
-        (n, S, S, 3) uint8 RGB, or None.
-    backgrounds
-        what is known of the background (S, S, 3) uint8 of each sequence in this batch, or None.
+    crop
+        (n, 4) float64, the crop (x, y, width, height) in pixels of the original picture, or None where there is none; see
+        `flexpose_core.datasets.crops` for the way back.
+    images, backgrounds
+        (n,) objects, the encoded image of each pose and of what is known of its background, or None; see `encode_images`.
     """
 
     poses: np.ndarray
@@ -37,8 +39,9 @@ class PoseBatch:
     camera: np.ndarray
     sequence: np.ndarray
     frame: np.ndarray
+    crop: np.ndarray | None = None
     images: np.ndarray | None = None
-    backgrounds: dict[int, np.ndarray] | None = None
+    backgrounds: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.poses)
@@ -49,17 +52,21 @@ class PoseBatch:
             expected = self.poses.shape[:2] if name == "visibility" else (n,)
             if found != expected:
                 raise DataError(f"pose batch: expected {name} of shape {expected}, found {found}")
-        if self.images is not None and (self.images.shape[0] != n or self.images.dtype != np.uint8):
-            raise DataError(f"pose batch: expected {n} uint8 images, found {self.images.shape} {self.images.dtype}")
+        for name, shape in {"crop": (n, 4), "images": (n,), "backgrounds": (n,)}.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                raise DataError(f"pose batch: expected {name} of shape {shape}, found {value.shape}")
+        if (self.images is None) != (self.backgrounds is None):
+            raise DataError("pose batch: expected images and backgrounds together, found one of them")
 
     def __len__(self) -> int:
         return len(self.poses)
 
     def rows(self, start: int, stop: int) -> PoseBatch:
         """Return the poses from `start` to `stop`."""
-        cut = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "backgrounds"}
-        cut = {name: None if value is None else value[start:stop] for name, value in cut.items()}
-        return PoseBatch(**cut, backgrounds=self.backgrounds)
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        cut: dict[str, Any] = {name: None if value is None else value[start:stop] for name, value in columns.items()}
+        return PoseBatch(**cut)
 
 
 def rebatch(batches: Iterable[PoseBatch], size: int) -> Iterator[PoseBatch]:
@@ -82,8 +89,13 @@ def rebatch(batches: Iterable[PoseBatch], size: int) -> Iterator[PoseBatch]:
 
 
 def _join(batches: list[PoseBatch]) -> PoseBatch:
-    names = [f.name for f in fields(PoseBatch) if f.name not in ("images", "backgrounds")]
-    rows = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in names}
-    images = None if batches[0].images is None else np.concatenate([batch.images for batch in batches])
-    backgrounds = {sequence: image for batch in batches for sequence, image in (batch.backgrounds or {}).items()}
-    return PoseBatch(**rows, images=images, backgrounds=backgrounds or None)
+    if len(batches) == 1:
+        return batches[0]
+    columns = {f.name: [getattr(batch, f.name) for batch in batches] for f in fields(PoseBatch)}
+    lacking = [name for name, parts in columns.items() if 0 < sum(part is None for part in parts) < len(parts)]
+    if lacking:
+        raise DataError(f"pose batches: expected {lacking[0]} in all of them or in none, found it in some")
+    joined: dict[str, Any] = {
+        name: None if parts[0] is None else np.concatenate(parts) for name, parts in columns.items()
+    }
+    return PoseBatch(**joined)

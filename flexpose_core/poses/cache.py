@@ -1,18 +1,22 @@
 """The pose cache: one HDF5 file a split, the form in which every later stage reads poses.
 
-Layout (N poses, K joints, Q sequences)
+Layout (N poses, K joints, Q backgrounds)
 
     poses        (N, K, 2) float32   crop-normalised, see PoseBatch
     visibility   (N, K)    uint8
     clip         (N,)      int32     into `clip_names`
     clip_names   (C,)      text
     subject, camera, sequence, frame   (N,) int32
-    images       (N, S, S, 3) uint8        only in datasets with images
-    backgrounds  (Q, S, S, 3) uint8        with them: what is known of the background of each sequence
-    background_sequence (Q,) int32         the sequence each background belongs to
+    crop         (N, 4)    float64   where poses were cut out of larger pictures
+    images       (B,)      uint8     only in datasets with images: encoded, one after the other
+    image_ends   (N,)      int64     where each ends
+    backgrounds  (B',)     uint8     with them, what is known of the background, also encoded
+    background_ends (Q,)   int64
+    background   (N,)      int32     the background of each pose
 
-Attributes: `format`, `skeleton`, `joints`, `count`, `checksum` (over `poses`) and, as JSON, whatever the writer states about
-the origin: normalisation and its inverse, source, counts read, kept and dropped by reason.
+Attributes: `format`, `skeleton`, `joints`, `count`, `checksum` (over `poses`), `image_size`, `image_checksum` (over `images` and
+`backgrounds`) and, as JSON, whatever the writer states about the origin: normalisation and its inverse, source, counts read,
+kept and dropped by reason.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -29,17 +33,20 @@ import numpy as np
 from flexpose_core.errors import DataError, OutputError
 from flexpose_core.files import atomic_path, digest, require_space
 from flexpose_core.poses.batch import PoseBatch, rebatch
+from flexpose_core.poses.images import EncodedImages, decode_image
 from flexpose_core.skeletons import Skeleton, skeleton_named
 
-FORMAT = "flexpose-poses-1"
+FORMAT = "flexpose-poses-2"
 CHUNK = 1024
-IMAGE_CHUNK = 64
+BYTES_CHUNK = 1 << 16
+IN_MEMORY = 512_000_000
+"""Encoded images of fewer bytes than this are loaded whole; more are read from the file when they are asked for."""
 _ROW_FIELDS = ("subject", "camera", "sequence", "frame")
 
 
 @dataclass(frozen=True)
 class PoseSet:
-    """The content of a cache; see the module's layout. `background_index` is the row of `backgrounds` of each pose."""
+    """The content of a cache; see the module's layout."""
 
     skeleton: Skeleton
     poses: np.ndarray
@@ -49,9 +56,11 @@ class PoseSet:
     camera: np.ndarray
     sequence: np.ndarray
     frame: np.ndarray
-    images: np.ndarray | None
-    backgrounds: np.ndarray | None
-    background_index: np.ndarray | None
+    crop: np.ndarray | None
+    images: EncodedImages | None
+    backgrounds: EncodedImages | None
+    background: np.ndarray | None
+    image_checksum: str
     attributes: dict[str, Any]
 
     def __len__(self) -> int:
@@ -73,10 +82,17 @@ def plain_batch(poses: np.ndarray, clip: str | np.ndarray = "", first: int = 0) 
     )
 
 
-def write_cache(path: str | Path, batches: Iterable[PoseBatch], skeleton: Skeleton, attributes: dict[str, Any]) -> int:
+def write_cache(
+    path: str | Path,
+    batches: Iterable[PoseBatch],
+    skeleton: Skeleton,
+    attributes: dict[str, Any],
+    may_be_empty: bool = False,
+) -> int:
     """Write batches as they come; memory does not grow with their number.
 
-    `attributes` is read after the last batch, so that a reader may fill in its counts while it goes.
+    `attributes` is read after the last batch, so that a reader may fill in its counts while it goes. Without `may_be_empty`,
+    which is for parts of a set, there must be a pose.
 
     Returns
     -------
@@ -92,7 +108,7 @@ def write_cache(path: str | Path, batches: Iterable[PoseBatch], skeleton: Skelet
     with atomic_path(path) as partial:
         try:
             with h5py.File(partial, "w") as file:
-                count = _CacheWriter(file, skeleton, path).write(batches)
+                count = _CacheWriter(file, skeleton, path).write(batches, may_be_empty)
                 file.attrs["attributes"] = json.dumps(attributes, sort_keys=True)
         except (OSError, RuntimeError) as error:
             raise OutputError(f"{path}: could not be written: {str(error).splitlines()[0]}") from error
@@ -103,29 +119,30 @@ class _CacheWriter:
     def __init__(self, file: h5py.File, skeleton: Skeleton, path: str | Path) -> None:
         self.file, self.skeleton, self.path = file, skeleton, path
         self.clips: dict[str, int] = {}
-        self.backgrounds: dict[int, np.ndarray] = {}
         self.count = 0
+        self.images = _BytesWriter(self, "images", "image_ends")
+        self.backgrounds = _BytesWriter(self, "backgrounds", "background_ends")
+        self.last_background: bytes | None = None
 
-    def write(self, batches: Iterable[PoseBatch]) -> int:
+    def write(self, batches: Iterable[PoseBatch], may_be_empty: bool) -> int:
         # Whole chunks at a time: the file's bytes then do not depend on how the reader batches.
         for batch in rebatch(batches, CHUNK):
             self._check(batch)
             self._append(batch)
-        if not self.count:
+        if not self.count and not may_be_empty:
             raise DataError(f"{self.path}: expected at least one pose, found none")
+        self.dataset("poses", np.float32, (len(self.skeleton), 2), CHUNK)
         self.file["clip_names"] = np.array(list(self.clips), dtype=h5py.string_dtype())
-        if self.backgrounds:
-            sequences = sorted(self.backgrounds)
-            self.file["background_sequence"] = np.array(sequences, np.int32)
-            self.file["backgrounds"] = np.stack([self.backgrounds[sequence] for sequence in sequences])
-        poses = self.file["poses"]
         self.file.attrs.update(
             format=FORMAT,
             skeleton=self.skeleton.name,
             joints=json.dumps(self.skeleton.joints),
             count=self.count,
-            checksum=_poses_checksum(poses),
+            checksum=_poses_checksum(self.file["poses"]),
         )
+        if self.images.count:
+            first = EncodedImages(self.file["images"], self.file["image_ends"][:1], 0, str(self.path)).encoded(0)
+            self.file.attrs.update(image_size=_side(first, self.path), image_checksum=_images_checksum(self.file))
         return self.count
 
     def _check(self, batch: PoseBatch) -> None:
@@ -139,65 +156,116 @@ class _CacheWriter:
 
     def _append(self, batch: PoseBatch) -> None:
         codes = np.array([self.clips.setdefault(str(name), len(self.clips)) for name in batch.clip], np.int32)
-        self._extend("poses", np.asarray(batch.poses, np.float32), CHUNK)
-        self._extend("visibility", np.asarray(batch.visibility, np.uint8), CHUNK)
-        self._extend("clip", codes, CHUNK)
+        self._extend("poses", np.asarray(batch.poses, np.float32))
+        self._extend("visibility", np.asarray(batch.visibility, np.uint8))
+        self._extend("clip", codes)
         for name in _ROW_FIELDS:
-            self._extend(name, np.asarray(getattr(batch, name), np.int32), CHUNK)
-        if batch.images is not None:
-            self._extend("images", batch.images, IMAGE_CHUNK)
-            self.backgrounds.update(batch.backgrounds or {})
+            self._extend(name, np.asarray(getattr(batch, name), np.int32))
+        if batch.crop is not None:
+            self._extend("crop", np.asarray(batch.crop, np.float64))
+        if batch.images is not None and batch.backgrounds is not None:
+            self.images.append(list(batch.images))
+            self._extend("background", self._append_backgrounds(batch.backgrounds))
         self.count += len(batch)
 
-    def _extend(self, name: str, rows: np.ndarray, chunk: int) -> None:
-        if name not in self.file:
-            shape = (0, *rows.shape[1:])
-            self.file.create_dataset(name, shape, rows.dtype, maxshape=(None, *shape[1:]), chunks=(chunk, *shape[1:]))
-        dataset = self.file[name]
+    def _append_backgrounds(self, backgrounds: np.ndarray) -> np.ndarray:
+        """Write each background that differs from the one before it, and return the number of every pose's."""
+        fresh, numbers = [], []
+        for data in backgrounds:
+            if data != self.last_background:
+                fresh.append(data)
+                self.last_background = data
+            numbers.append(self.backgrounds.count + len(fresh) - 1)
+        self.backgrounds.append(fresh)
+        return np.array(numbers, np.int32)
+
+    def _extend(self, name: str, rows: np.ndarray) -> None:
+        dataset = self.dataset(name, rows.dtype, rows.shape[1:], CHUNK)
         if dataset.shape[0] != self.count or dataset.shape[1:] != rows.shape[1:]:
             raise DataError(f"{self.path}: {name}: expected rows of shape {dataset.shape[1:]}, found {rows.shape[1:]}")
+        self.append(dataset, rows)
+
+    def dataset(self, name: str, dtype: np.dtype | type, shape: tuple[int, ...], chunk: int) -> h5py.Dataset:
+        """Return a dataset that grows, made empty if it is not there."""
+        if name not in self.file:
+            self.file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk, *shape))
+        return self.file[name]
+
+    def append(self, dataset: h5py.Dataset, rows: np.ndarray) -> None:
+        """Write rows behind the dataset's last one."""
         require_space(self.path, rows.nbytes)
-        dataset.resize(self.count + len(rows), axis=0)
-        dataset[self.count :] = rows
+        count = len(dataset)
+        dataset.resize(count + len(rows), axis=0)
+        dataset[count:] = rows
+
+
+class _BytesWriter:
+    """Encoded images, one after the other, and where each ends."""
+
+    def __init__(self, cache: _CacheWriter, data: str, ends: str) -> None:
+        self.cache, self.data, self.ends = cache, data, ends
+        self.count = self.size = 0
+
+    def append(self, encoded: list[bytes]) -> None:
+        if not encoded:
+            return
+        ends = self.size + np.cumsum([len(data) for data in encoded], dtype=np.int64)
+        self.cache.append(self.cache.dataset(self.ends, np.int64, (), CHUNK), ends)
+        self.cache.append(
+            self.cache.dataset(self.data, np.uint8, (), BYTES_CHUNK), np.frombuffer(b"".join(encoded), np.uint8)
+        )
+        self.count, self.size = self.count + len(encoded), int(ends[-1])
+
+
+def _side(encoded: bytes, path: str | Path) -> int:
+    image = decode_image(encoded)
+    if image is None or image.shape[0] != image.shape[1]:
+        raise DataError(f"{path}: expected square images, found {None if image is None else image.shape}")
+    return int(image.shape[0])
 
 
 def load_cache(path: str | Path, images: bool = False) -> PoseSet:
-    """Load a cache whole (a million body poses are 120 MB), with its images if asked.
+    """Load a cache whole (a million body poses are 120 MB), with its images if asked: those stay encoded.
 
     Raises
     ------
     DataError
         If the file is missing, damaged, not a pose cache, or has no images where they are asked for.
     """
-    with open_cache(path) as file:
+    file = open_cache(path, images)
+    try:
         attributes = describe_cache(file, path)
-        skeleton = skeleton_named(file.attrs["skeleton"])
-        if images and "images" not in file:
-            raise DataError(f"{path}: expected a cache with images, found poses alone")
-        try:
-            names = file["clip_names"].asstr()[:]
-            rows = {name: file[name][:] for name in _ROW_FIELDS}
-            backgrounds = file["backgrounds"][:] if images else None
-            index = None
-            if images:
-                index = np.searchsorted(file["background_sequence"][:], rows["sequence"])
-            return PoseSet(
-                skeleton=skeleton,
-                poses=file["poses"][:],
-                visibility=file["visibility"][:],
-                clip=names[file["clip"][:]],
-                images=file["images"][:] if images else None,
-                backgrounds=backgrounds,
-                background_index=index,
-                attributes=attributes,
-                **rows,
-            )
-        except (KeyError, OSError, IndexError, ValueError) as error:
-            raise DataError(f"{path}: damaged pose cache: {error}") from error
+        names = file["clip_names"].asstr()[:]
+        return PoseSet(
+            skeleton=skeleton_named(file.attrs["skeleton"]),
+            poses=file["poses"][:],
+            visibility=file["visibility"][:],
+            clip=names[file["clip"][:]],
+            crop=file["crop"][:] if "crop" in file else None,
+            images=cached_images(file, path) if images else None,
+            backgrounds=cached_images(file, path, "background") if images else None,
+            background=file["background"][:] if images else None,
+            image_checksum=file.attrs["image_checksum"] if images else "",
+            attributes=attributes,
+            **{name: file[name][:] for name in _ROW_FIELDS},
+        )
+    except (KeyError, OSError, IndexError, ValueError) as error:
+        raise DataError(f"{path}: damaged pose cache: {error}") from error
+    finally:
+        if not images or file["images"].size < IN_MEMORY:
+            file.close()
 
 
-def open_cache(path: str | Path) -> h5py.File:
-    """Open a cache for reading in pieces, its checksum verified; close it after use."""
+def cached_images(file: h5py.File, path: str | Path, kind: Literal["image", "background"] = "image") -> EncodedImages:
+    """Return the images, or the backgrounds, of an open cache: in memory, or, if they are many, as long as it stays open."""
+    data = file[f"{kind}s"]
+    # Both or neither, so that who closes the file need only look at one.
+    held = data if file["images"].size >= IN_MEMORY else data[:]
+    return EncodedImages(held, file[f"{kind}_ends"][:], int(file.attrs["image_size"]), f"{path}: {kind}")
+
+
+def open_cache(path: str | Path, images: bool = False) -> h5py.File:
+    """Open a cache for reading in pieces, its checksum verified, that of its images if asked; close it after use."""
     if not Path(path).exists():
         raise DataError(f"{path}: no such file")
     try:
@@ -208,6 +276,8 @@ def open_cache(path: str | Path) -> h5py.File:
         if file.attrs.get("format") != FORMAT:
             raise DataError(f"{path}: expected format {FORMAT!r}, found {file.attrs.get('format')!r}")
         _verify(file, path)
+        if images:
+            _verify_images(file, path)
     except BaseException:
         file.close()
         raise
@@ -222,6 +292,42 @@ def describe_cache(file: h5py.File, path: str | Path) -> dict[str, Any]:
         raise DataError(f"{path}: damaged pose cache: {error}") from error
 
 
+def read_rows(
+    file: h5py.File,
+    path: str | Path,
+    rows: np.ndarray,
+    images: EncodedImages | None = None,
+    backgrounds: EncodedImages | None = None,
+) -> PoseBatch:
+    """Return some poses (rising row numbers) of an open cache, with their images as they are encoded if these are given."""
+    # A span at a time: HDF5 is slow at picking single rows.
+    low, high = int(rows[0]), int(rows[-1]) + 1
+
+    def column(name: str) -> np.ndarray:
+        return file[name][low:high][rows - low]
+
+    try:
+        names = file["clip_names"].asstr()[:]
+        return PoseBatch(
+            poses=column("poses"),
+            visibility=column("visibility"),
+            clip=names[column("clip")],
+            crop=column("crop") if "crop" in file else None,
+            images=None if images is None else _encoded(images, rows),
+            backgrounds=None if backgrounds is None else _encoded(backgrounds, column("background")),
+            **{name: column(name) for name in _ROW_FIELDS},
+        )
+    except (KeyError, OSError, IndexError, ValueError) as error:
+        raise DataError(f"{path}: damaged pose cache: {error}") from error
+
+
+def _encoded(images: EncodedImages, rows: np.ndarray) -> np.ndarray:
+    held = np.empty(len(rows), object)
+    for place, row in enumerate(rows):
+        held[place] = held[place - 1] if place and row == rows[place - 1] else images.encoded(int(row))
+    return held
+
+
 def _verify(file: h5py.File, path: str | Path) -> None:
     skeleton = skeleton_named(file.attrs["skeleton"])
     try:
@@ -234,6 +340,27 @@ def _verify(file: h5py.File, path: str | Path) -> None:
         raise DataError(f"{path}: damaged pose cache: {error}") from error
     if found != file.attrs["checksum"]:
         raise DataError(f"{path}: damaged pose cache: expected checksum {file.attrs['checksum']}, found {found}")
+
+
+def _verify_images(file: h5py.File, path: str | Path) -> None:
+    if "images" not in file:
+        raise DataError(f"{path}: expected a cache with images, found poses alone")
+    try:
+        found = _images_checksum(file)
+        expected = file.attrs["image_checksum"]
+    except (KeyError, OSError) as error:
+        raise DataError(f"{path}: damaged pose cache: {error}") from error
+    if found != expected:
+        raise DataError(f"{path}: damaged images: expected checksum {expected}, found {found}")
+
+
+def _images_checksum(file: h5py.File) -> str:
+    return digest(*(_dataset_digest(file[name]) for name in ("images", "image_ends", "backgrounds", "background_ends")))
+
+
+def _dataset_digest(data: h5py.Dataset, rows: int = 64 * BYTES_CHUNK) -> bytes:
+    parts = (data[start : start + rows] for start in range(0, len(data), rows))
+    return digest(*(digest(np.ascontiguousarray(part).data).encode() for part in parts)).encode()
 
 
 def _poses_checksum(poses: h5py.Dataset, rows: int = 64 * CHUNK) -> str:

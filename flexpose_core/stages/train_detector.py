@@ -23,17 +23,20 @@ from flexpose_core.models.keypoint_gan import (
 )
 from flexpose_core.options.detector import DetectorArchitecture, DetectorOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
+from flexpose_core.poses.images import EncodedImages
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.rendering.pictures import enlarge
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.eta import DECAY, EtaObjective, PosePrior
-from flexpose_core.training.objectives.keypoint_gan import Frames, KeypointGanObjective
+from flexpose_core.training.objectives.keypoint_gan import Frames, KeypointGanObjective, Pixels
 
 ETA_KIND = "keypoint_regressor"
 DETECTOR_KIND = "keypoint_detector"
 _ETA_TEST_POSES = 512
+_DECODED_AT_ONCE = 1024
+IN_MEMORY = 4_000_000_000
 
 
 def pretrain_eta(
@@ -118,7 +121,7 @@ def train_detector(
         options=options.gan,
         mixed=options.mixed_precision,
     )
-    checksums = digest(complete.tobytes()), digest(frames.images.numpy().data), eta_header["checksum"]
+    checksums = digest(complete.tobytes()), pictures.image_checksum, eta_header["checksum"]
     identity = _identity(options, *checksums)
     train(objective, options.gan.steps, "keypoint_gan", seed, work, identity, loop)
 
@@ -156,17 +159,43 @@ def complete_poses(poses: PoseSet, path: Path) -> np.ndarray:
     return complete
 
 
-def frames_of(pictures: PoseSet, size: int) -> Frames:
-    """Return the images at the working resolution, area-averaged where that is lower; poses are left behind."""
+class DecodedImages:
+    """Images (N, 3, size, size) uint8 that are decoded each time they are asked for: for sets larger than memory."""
 
-    def resized(images: np.ndarray) -> torch.Tensor:
-        images = images if images.shape[1] == size else enlarge(images, size)
-        return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    def __init__(self, images: EncodedImages, size: int) -> None:
+        self.images, self.size = images, size
 
-    if pictures.images is None or pictures.backgrounds is None or pictures.background_index is None:
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        decoded = self.images[rows.numpy()]
+        decoded = decoded if decoded.shape[1] == self.size else enlarge(decoded, self.size)
+        return torch.from_numpy(np.ascontiguousarray(decoded.transpose(0, 3, 1, 2)))
+
+    def all(self) -> torch.Tensor:
+        """Return all images in one tensor."""
+        return torch.cat([self[rows] for rows in torch.arange(len(self)).split(_DECODED_AT_ONCE)])
+
+
+def frames_of(pictures: PoseSet, size: int, in_memory: int = IN_MEMORY) -> Frames:
+    """Return the images at the working resolution, area-averaged where that is lower; poses are left behind.
+
+    Images and backgrounds that take at most `in_memory` bytes each are decoded once and for all.
+    """
+    if pictures.images is None or pictures.backgrounds is None or pictures.background is None:
         raise DataError("detector: expected a pose set loaded with its images and backgrounds, found poses alone")
-    index = torch.from_numpy(np.asarray(pictures.background_index, np.int64))
-    return Frames(resized(pictures.images), resized(pictures.backgrounds), index)
+
+    def pixels(images: EncodedImages) -> Pixels:
+        lazy = DecodedImages(images, size)
+        return lazy.all() if len(images) * size * size * 3 <= in_memory else lazy
+
+    return Frames(
+        images=pixels(pictures.images),
+        backgrounds=pixels(pictures.backgrounds),
+        background=torch.from_numpy(pictures.background.astype(np.int64)),
+        sequence=torch.from_numpy(pictures.sequence.astype(np.int64)),
+    )
 
 
 def _identity(options: DetectorOptions, *checksums: str) -> str:

@@ -100,3 +100,7 @@ class PeopleOptions(_Options, frozen=True, tag_field="reader", tag="people"):
     """Further poses, drawn alike, of its val split."""
     noise: NoiseOptions = NoiseOptions()
     crop: CropOptions = CropOptions()
+
+    def known_size(self, split: str) -> int | None:
+        """Return the most poses that a split can have, or None where only drawing tells."""
+        return None if self.images else {"train": self.n_poses, "val": self.held_out_poses}.get(split, 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,11 @@ from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.datasets.people.scenes import SPLITS, Scene, Shot, plan_scenes, shoot
 from flexpose_core.errors import ConfigError
 from flexpose_core.poses.batch import PoseBatch
+from flexpose_core.poses.images import encode_images
 from flexpose_core.skeletons import BODY15
 
 BATCH = 4096
+WHOLE = "all"  # drawn at once: scenes and annotations follow from one another
 NO_SUBJECT = -1  # an annotation-only pose belongs to a body of its own
 
 
@@ -49,18 +52,26 @@ class PeopleReader:
         """Return the names of the splits."""
         return SPLITS if self.options.images else SPLITS[:2]
 
-    def read(self, split: str) -> Iterator[PoseBatch]:
-        """Yield a sequence at a time, or batches of up to 4,096 annotations."""
+    def units(self, split: str) -> list[str]:
+        """Return the one unit of every split."""
         if split not in self.splits():
             raise ConfigError(f"people: expected a split among {', '.join(self.splits())}, found {split!r}")
+        return [WHOLE]
+
+    def read(self, split: str, units: Sequence[str] = (WHOLE,)) -> Iterator[PoseBatch]:
+        """Yield a sequence at a time, or batches of up to 4,096 annotations."""
+        if list(units) != self.units(split):
+            raise ConfigError(f"people: expected the unit {WHOLE!r}, found {list(units)}")
         self._counts.pop(split, None)
         return self._read_images(split) if self.options.images else self._read_annotations(split)
 
-    def counts(self, split: str) -> dict[str, int]:
-        """Return the numbers of poses kept, and dropped by reason, once `read` has ended."""
+    def counts(self, split: str) -> dict[str, Any]:
+        """Return the numbers of poses read, kept, and dropped by reason, once `read` has ended."""
         if split not in self._counts:
             raise ConfigError(f"people: expected the split {split!r} to have been read to its end before it is counted")
-        return dict(self._counts[split])
+        dropped = {reason: count for reason, count in self._counts[split].items() if reason != "kept"}
+        kept = self._counts[split]["kept"]
+        return {"read": kept + sum(dropped.values()), "kept": kept, "dropped": dropped, "first_dropped": {}}
 
     def _read_images(self, split: str) -> Iterator[PoseBatch]:
         counts = {"kept": 0, "between the time blocks": 0, "facing away": 0, "sequence too short": 0}
@@ -115,8 +126,8 @@ def _batch_of_shot(scene: Scene, shot: Shot) -> PoseBatch:
         camera=np.full(n, scene.camera, np.int32),
         sequence=np.full(n, scene.sequence, np.int32),
         frame=shot.frames.astype(np.int32),
-        images=shot.images,
-        backgrounds={scene.sequence: shot.background},
+        images=encode_images(shot.images, "png"),
+        backgrounds=np.repeat(encode_images([shot.background], "png"), n),
     )
 
 

@@ -12,7 +12,7 @@ One step updates, in the order of the authors' code, first Φ and Ψ, then the d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -40,29 +40,38 @@ from flexpose_core.training.objectives.eta import (
 )
 
 
+class Pixels(Protocol):
+    """Images (N, 3, S, S) uint8 by row: a tensor, or what decodes them when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Tensor) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class Frames:
-    """Images (N, 3, S, S) uint8 without poses, backgrounds (Q, 3, S, S) uint8 and each image's row in them (N,)."""
+    """Images without poses, what is known of their backgrounds, each image's row in these, and its sequence (N,)."""
 
-    images: Tensor
-    backgrounds: Tensor
-    background_index: Tensor
+    images: Pixels
+    backgrounds: Pixels
+    background: Tensor
+    sequence: Tensor
 
     def take(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return images and backgrounds of these rows, float in -1..1, channels last."""
         return tuple(
             pixels.to(device, non_blocking=True).float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
-            for pixels in (self.images[rows], self.backgrounds[self.background_index[rows]])
+            for pixels in (self.images[rows], self.backgrounds[self.background[rows]])
         )  # type: ignore[return-value]
 
 
 class CompanionFrames:
     """For each frame, a frame of the same sequence, uniformly; now and then it is the same one."""
 
-    def __init__(self, background_index: Tensor) -> None:
-        self.order = torch.argsort(background_index, stable=True)
-        self.index = background_index
-        self.counts = torch.bincount(background_index)
+    def __init__(self, sequence: Tensor) -> None:
+        _, self.index = sequence.unique(return_inverse=True)
+        self.order = torch.argsort(self.index, stable=True)
+        self.counts = torch.bincount(self.index)
         self.starts = self.counts.cumsum(0) - self.counts
 
     def draw(self, rows: Tensor, random: StepRandom) -> Tensor:
@@ -107,7 +116,7 @@ class KeypointGanObjective:
     ) -> None:
         self.phi, self.eta, self.psi, self.discriminator = phi, eta, psi, discriminator
         self.frames, self.prior, self.size, self.options, self.mixed = frames, prior, size, options, mixed
-        self.companions = CompanionFrames(frames.background_index)
+        self.companions = CompanionFrames(frames.sequence)
         self.flip = torch.as_tensor(prior.skeleton.flip_permutation, device=prior.device)
         self.detector = Detector(phi, eta)
         averaging = get_ema_multi_avg_fn(options.average_decay)

@@ -1,0 +1,208 @@
+"""From a raw reader's joints and pictures to what the cache holds: poses in square crops, cut out and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from flexpose_core.datasets.crops import boxes_of, common_box, crops_around, longer_sides, to_crop
+from flexpose_core.datasets.footage import border_colour, cut, median_picture, read_pictures, require_picture
+from flexpose_core.datasets.options import AnnotatedOptions
+from flexpose_core.datasets.raw import Picture, RawBatch, RawReader
+from flexpose_core.errors import ConfigError
+from flexpose_core.poses.batch import PoseBatch
+from flexpose_core.poses.images import encode_images
+
+_PICTURES_AT_A_TIME = 256
+FAR_OUT = 1e6  # pixels; no picture is that wide, and beyond it float32 could not tell pixels apart
+
+
+class Counts:
+    """How many records were read and kept, and why the others were dropped."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.dropped: dict[str, int] = {}
+        self.first: dict[str, str] = {}
+
+    def drop(self, reason: str, count: int, first: str) -> None:
+        """Count records dropped for a reason; the first ever is remembered by name."""
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+            self.first.setdefault(reason, first)
+
+    def add(self, other: dict[str, Any]) -> None:
+        """Add what `summary` said of another part."""
+        self.kept += other["kept"]
+        for reason, count in other["dropped"].items():
+            self.drop(reason, count, other["first_dropped"][reason])
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain values: read = kept + all dropped."""
+        read = self.kept + sum(self.dropped.values())
+        return {"read": read, "kept": self.kept, "dropped": dict(self.dropped), "first_dropped": dict(self.first)}
+
+
+class AnnotatedReader:
+    """Reads an annotated dataset through its raw reader.
+
+    A pose is dropped, and counted, if the stride passes over it, if it lacks joints or they lie outside the picture (unless
+    incomplete poses are wanted), if it is smaller than `crop.min_side`, or if its picture cannot be read.
+    """
+
+    def __init__(self, raw: RawReader, options: AnnotatedOptions) -> None:
+        if options.stride > 1 and not raw.is_video:
+            raise ConfigError(f"stride: expected 1 in a dataset of single pictures, found {options.stride}")
+        self.raw = raw
+        self.options = options
+        self.skeleton = raw.skeleton
+        self._counts: dict[str, Counts] = {}
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits."""
+        return self.raw.splits()
+
+    def units(self, split: str) -> list[str]:
+        """Return the files or sequences of a split, in reading order."""
+        if split not in self.splits():
+            raise ConfigError(f"expected a split among {', '.join(self.splits())}, found {split!r}")
+        return self.raw.units(split)
+
+    def read(self, split: str, units: Sequence[str]) -> Iterator[PoseBatch]:
+        """Yield the poses of these units."""
+        counts = self._counts[split] = Counts()
+        for unit in units:
+            for batch in self.raw.read(split, unit):
+                for dropped in batch.dropped:
+                    counts.drop(dropped.reason, dropped.count, dropped.first)
+                rows, crops, visible = self._choose(batch, unit, counts)
+                if len(rows) and self.options.images:
+                    yield from self._with_pictures(batch.take(rows), crops, visible, unit, counts)
+                elif len(rows):
+                    counts.kept += len(rows)
+                    yield pose_batch(batch.take(rows), crops, visible)
+
+    def counts(self, split: str) -> dict[str, Any]:
+        """Return the counts of what was last read of a split."""
+        if split not in self._counts:
+            raise ConfigError(f"expected the split {split!r} to have been read before it is counted")
+        return self._counts[split].summary()
+
+    def _choose(self, batch: RawBatch, unit: str, counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the rows to keep, their crops (m, 4), and which of their joints are visible (m, K)."""
+        kept = np.ones(len(batch), bool)
+
+        def drop(where: np.ndarray, reason: str) -> None:
+            gone = np.flatnonzero(kept & where)
+            if len(gone):
+                counts.drop(reason, len(gone), f"{unit}: record {batch.frame[gone[0]]}")
+                kept[gone] = False
+
+        if self.options.stride > 1:
+            drop(batch.frame % self.options.stride != 0, "passed over by the stride")
+        known = np.isfinite(batch.joints).all(axis=2)
+        with np.errstate(invalid="ignore"):
+            drop(known.any(axis=1) & (np.abs(np.nan_to_num(batch.joints)) > FAR_OUT).any(axis=(1, 2)), "joints far out")
+        visible = known & _in_picture(batch)
+        drop(~known.any(axis=1), "no joint annotated")
+        if self.options.complete:
+            drop(~known.all(axis=1), "joints not annotated")
+            drop(~visible.all(axis=1), "joints outside the picture")
+        boxes = boxes_of(batch.joints)
+        with np.errstate(invalid="ignore"):
+            drop(~(longer_sides(boxes) >= self.options.crop.min_side), "smaller than crop.min_side")
+        rows = np.flatnonzero(kept)
+        return rows, self._crops(boxes[rows], batch.sequence[rows]), visible[rows]
+
+    def _crops(self, boxes: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+        if self.options.crop.per == "pose":
+            return crops_around(boxes, self.options.crop)
+        crops = np.empty((len(boxes), 4))
+        for number in np.unique(sequence):
+            rows = sequence == number
+            crops[rows] = crops_around(common_box(boxes[rows]), self.options.crop)
+        return crops
+
+    def _with_pictures(
+        self, batch: RawBatch, crops: np.ndarray, visible: np.ndarray, unit: str, counts: Counts
+    ) -> Iterator[PoseBatch]:
+        if batch.pictures is None:
+            raise ConfigError(f"{unit}: images: expected a dataset with pictures, found annotations alone")
+        if self.options.masked and any(picture.mask is None for picture in batch.pictures):
+            raise ConfigError(f"{unit}: masked: expected a dataset with masks, found pictures alone")
+        require_picture(batch.pictures, unit)
+        for number in np.unique(batch.sequence):
+            rows = np.flatnonzero(batch.sequence == number)
+            yield from self._sequence_with_pictures(batch.take(rows), crops[rows], visible[rows], unit, counts)
+
+    def _sequence_with_pictures(
+        self, batch: RawBatch, crops: np.ndarray, visible: np.ndarray, unit: str, counts: Counts
+    ) -> Iterator[PoseBatch]:
+        pictures = batch.pictures or ()
+        masked = self.options.masked
+        behind = median_picture(pictures) if self.raw.is_video and not masked else None
+        shown = pictures if masked else tuple(Picture(picture.path, picture.frame) for picture in pictures)
+        # Frames in rising order; read_pictures goes through a video once for the whole sequence.
+        images = read_pictures(shown)
+        for start in range(0, len(batch), _PICTURES_AT_A_TIME):
+            rows, cuts, backgrounds = [], [], []
+            for row in range(start, min(start + _PICTURES_AT_A_TIME, len(batch))):
+                image = next(images)
+                if image is None:
+                    counts.drop("picture missing or unreadable", 1, f"{unit}: record {batch.frame[row]}")
+                    continue
+                rows.append(row)
+                cuts.append(cut(image, crops[row], self.options.image_size))
+                backgrounds.append(self._background(behind, cuts[-1], crops[row]))
+            if rows:
+                counts.kept += len(rows)
+                chosen = np.array(rows)
+                kind = self.options.image_format
+                yield pose_batch(
+                    batch.take(chosen),
+                    crops[chosen],
+                    visible[chosen],
+                    encode_images(cuts, kind),
+                    encode_images(backgrounds, kind),
+                )
+
+    def _background(self, behind: np.ndarray | None, shown: np.ndarray, crop: np.ndarray) -> np.ndarray:
+        if self.options.masked:
+            return np.zeros_like(shown)
+        return border_colour(shown) if behind is None else cut(behind, crop, self.options.image_size)
+
+
+def _in_picture(batch: RawBatch) -> np.ndarray:
+    """Return which joints (n, K) lie on a pixel of the picture, all of them where its size is unknown."""
+    size = batch.picture_size[:, None]
+    with np.errstate(invalid="ignore"):
+        inside = (batch.joints >= -0.5) & (batch.joints < size - 0.5)
+    return np.all(inside | (size <= 0), axis=2)
+
+
+def pose_batch(
+    batch: RawBatch,
+    crops: np.ndarray,
+    visible: np.ndarray,
+    images: np.ndarray | None = None,
+    backgrounds: np.ndarray | None = None,
+) -> PoseBatch:
+    """Return raw poses in their crops, with their encoded images if there are any.
+
+    Joints that are not annotated stand at the crop's left upper corner, invisible.
+    """
+    poses = np.nan_to_num(to_crop(batch.joints, crops), nan=0.0)
+    return PoseBatch(
+        poses=poses.astype(np.float32),
+        visibility=visible.astype(np.uint8),
+        clip=batch.clip,
+        subject=batch.subject,
+        camera=batch.camera,
+        sequence=batch.sequence,
+        frame=batch.frame,
+        crop=crops.astype(np.float64),
+        images=images,
+        backgrounds=backgrounds,
+    )

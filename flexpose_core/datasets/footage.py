@@ -1,0 +1,144 @@
+"""Pictures of a dataset, read from image files and videos, and cut out around poses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from flexpose_core.datasets.raw import Picture
+from flexpose_core.errors import DataError
+
+LARGEST_PICTURE = 64_000_000
+"""Pixels; a header that declares more is refused before it is decoded."""
+MEDIAN_FRAMES = 25
+"""As many as show through people who move about; a 2048² video then takes 315 MB while its median is made."""
+
+
+def read_pictures(pictures: Sequence[Picture]) -> Iterator[np.ndarray | None]:
+    """Yield each picture as (H, W, 3) uint8 RGB, masked where it has a mask; None for one that cannot be read.
+
+    Frames of one video must come in rising order: it is decoded once, from its beginning, as seeking is not exact.
+    """
+    video = None
+    try:
+        for picture in pictures:
+            if picture.frame is None:
+                image = _read_image(picture.path, cv2.IMREAD_COLOR)
+            else:
+                if video is None or video.path != picture.path or video.place > picture.frame:
+                    if video is not None:
+                        video.close()
+                    video = _Video(picture.path)
+                image = video.frame(picture.frame)
+            yield _masked(image, picture.mask)
+    finally:
+        if video is not None:
+            video.close()
+
+
+def _masked(image: np.ndarray | None, mask: Path | None) -> np.ndarray | None:
+    if image is None or mask is None:
+        return image
+    shown = _read_image(mask, cv2.IMREAD_GRAYSCALE)
+    if shown is None or shown.shape != image.shape[:2]:
+        return None
+    return image * (shown > 0)[..., None].astype(np.uint8)
+
+
+def _read_image(path: Path, flags: int) -> np.ndarray | None:
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError:
+        return None
+    if not len(data) or _declared_pixels(data.tobytes()[:65536]) > LARGEST_PICTURE:
+        return None
+    try:
+        image = cv2.imdecode(data, flags)
+    except cv2.error:
+        return None
+    if image is None or image.ndim == 2:
+        return image
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _declared_pixels(head: bytes) -> int:
+    """Return width × height as a PNG or JPEG header states it, 0 for other formats: OpenCV has a limit of its own for those."""
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return int.from_bytes(head[16:20]) * int.from_bytes(head[20:24])
+    place = 2
+    while head[:2] == b"\xff\xd8" and place + 9 < len(head) and head[place] == 0xFF:
+        # SOF0 to SOF15 carry the size; 0xC4, 0xC8 and 0xCC are tables.
+        if 0xC0 <= head[place + 1] <= 0xCF and head[place + 1] not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(head[place + 5 : place + 7]) * int.from_bytes(head[place + 7 : place + 9])
+        place += 2 + int.from_bytes(head[place + 2 : place + 4])
+    return 0
+
+
+class _Video:
+    """A video that is read forwards."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.place = 0  # the number of the frame that the decoder gives next
+        self.capture = cv2.VideoCapture(str(path)) if path.is_file() else None
+
+    def frame(self, number: int) -> np.ndarray | None:
+        """Return a frame, counted from 0, or None where the video has none."""
+        if self.capture is None or not self.capture.isOpened():
+            return None
+        while self.place < number:
+            if not self.capture.grab():
+                return None
+            self.place += 1
+        found, image = self.capture.read()
+        if not found or image is None:
+            return None
+        self.place += 1
+        return np.ascontiguousarray(image[..., ::-1])
+
+    def close(self) -> None:
+        if self.capture is not None:
+            self.capture.release()
+
+
+def median_picture(pictures: Sequence[Picture]) -> np.ndarray | None:
+    """Return the temporal median, (H, W, 3) uint8, of up to 25 pictures spread over a sequence; None where it has under 5.
+
+    Masks are left aside: the background is what they hide.
+    """
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(MEDIAN_FRAMES, len(pictures))).astype(int))
+    bare = [Picture(pictures[place].path, pictures[place].frame) for place in chosen]
+    seen = [image for image in read_pictures(bare) if image is not None]
+    if len(seen) < 5 or len({image.shape for image in seen}) > 1:
+        return None
+    stack = np.stack(seen)
+    middle = len(stack) // 2
+    # Row by row: a partition copies what it sorts.
+    return np.stack([np.partition(stack[:, row], middle, axis=0)[middle] for row in range(stack.shape[1])])
+
+
+def cut(picture: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+    """Return what lies in `crop` (x, y, width, height; see `crops`) as (size, size, 3) uint8, area-averaged; black outside."""
+    x, y, width, height = (float(value) for value in crop)
+    # Sampled as finely as the picture, then averaged: a warp alone would alias.
+    fine = max(1, min(8, round(max(width, height) / size)))
+    side = size * fine
+    scale_x, scale_y = width / side, height / side
+    matrix = np.array([[scale_x, 0, x + 0.5 * scale_x - 0.5], [0, scale_y, y + 0.5 * scale_y - 0.5]])
+    sampled = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return sampled if fine == 1 else cv2.resize(sampled, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def border_colour(image: np.ndarray) -> np.ndarray:
+    """Return a picture of one colour, the median of the image's border: what a single picture tells of its background."""
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return np.broadcast_to(np.median(border, axis=0).astype(np.uint8), image.shape)
+
+
+def require_picture(pictures: Sequence[Picture], unit: str) -> None:
+    """Raise DataError if none of a unit's pictures exists: more likely the folder is missing than every picture broken."""
+    if pictures and not any(path.is_file() for path in {picture.path for picture in pictures}):
+        raise DataError(f"{unit}: expected pictures such as {pictures[0].path}, found no such file")

@@ -1,0 +1,158 @@
+"""What the reader of an annotated dataset yields: joints in pixels of the original pictures, and where the pictures are.
+
+A raw reader knows a dataset's files and joint order, and nothing of crops, caches or networks; `AnnotatedReader` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from flexpose_core.errors import DataError
+from flexpose_core.skeletons import Skeleton
+
+NO_CAMERA = -1
+NO_SUBJECT = -1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where the picture of a pose is: an image file, or a frame of a video counted from 0.
+
+    `mask` is an image file that is above 0 on the person, where the dataset has such masks.
+    """
+
+    path: Path
+    frame: int | None = None
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Records that a reader met and did not yield: why, how many, and the first of them."""
+
+    reason: str
+    count: int
+    first: str
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Poses of one unit (a file or a sequence) as annotated; a batch holds whole sequences.
+
+    Parameters
+    ----------
+    joints
+        (n, K, 2) float64, x right and y down in pixels of the original picture, whose first pixel has its centre at (0, 0);
+        NaN where a joint is not annotated.
+    clip
+        (n,) names of the action or class.
+    subject, camera
+        (n,) int32, -1 where the dataset has none.
+    sequence
+        (n,) int32, unique within the split and the same however the split is read: frames of one sequence share subject,
+        camera and background.
+    frame
+        (n,) int32, the frame counted from 0, or the record's number or id in the file.
+    picture_size
+        (n, 2) int32 width and height of the original picture in pixels, 0 where unknown.
+    pictures
+        n of them, or None where the dataset has no pictures.
+    dropped
+        What was met beside the poses that are here.
+    """
+
+    joints: np.ndarray
+    clip: np.ndarray
+    subject: np.ndarray
+    camera: np.ndarray
+    sequence: np.ndarray
+    frame: np.ndarray
+    picture_size: np.ndarray
+    pictures: tuple[Picture, ...] | None = None
+    dropped: tuple[Dropped, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.joints)
+        if self.joints.ndim != 3 or self.joints.shape[2] != 2:
+            raise DataError(f"raw batch: expected joints of shape (n, K, 2), found {self.joints.shape}")
+        for name in ("clip", "subject", "camera", "sequence", "frame", "picture_size"):
+            expected = (n, 2) if name == "picture_size" else (n,)
+            if getattr(self, name).shape != expected:
+                raise DataError(f"raw batch: expected {name} of shape {expected}, found {getattr(self, name).shape}")
+        if self.pictures is not None and len(self.pictures) != n:
+            raise DataError(f"raw batch: expected {n} pictures, found {len(self.pictures)}")
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def take(self, rows: np.ndarray) -> RawBatch:
+        """Return the poses at these places, (m,) int, without the records dropped."""
+        names = [f.name for f in fields(self) if f.name not in ("pictures", "dropped")]
+        pictures = None if self.pictures is None else tuple(self.pictures[row] for row in rows)
+        return RawBatch(**{name: getattr(self, name)[rows] for name in names}, pictures=pictures)
+
+
+def raw_batch(
+    joints: np.ndarray,
+    frame: np.ndarray,
+    clip: str | np.ndarray = "",
+    subject: int | np.ndarray = NO_SUBJECT,
+    camera: int | np.ndarray = NO_CAMERA,
+    sequence: int | np.ndarray = 0,
+    picture_size: tuple[int, int] | np.ndarray = (0, 0),
+    pictures: tuple[Picture, ...] | None = None,
+    dropped: tuple[Dropped, ...] = (),
+) -> RawBatch:
+    """Make a RawBatch in which a single value stands for all of its poses."""
+    n = len(joints)
+
+    def each(value: int | np.ndarray, shape: tuple[int, ...] = (n,)) -> np.ndarray:
+        return np.broadcast_to(np.asarray(value, np.int32), shape)
+
+    return RawBatch(
+        joints=np.asarray(joints, np.float64),
+        clip=np.full(n, clip) if isinstance(clip, str) else clip,
+        subject=each(subject),
+        camera=each(camera),
+        sequence=each(sequence),
+        frame=each(frame),
+        picture_size=each(np.asarray(picture_size), (n, 2)),
+        pictures=pictures,
+        dropped=dropped,
+    )
+
+
+class RawReader(Protocol):
+    """One dataset's files."""
+
+    skeleton: Skeleton
+    is_video: bool
+    """Whether frames follow one another in time: only then can a stride thin them out and a median show the background."""
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits, among train, val and test."""
+
+    def units(self, split: str) -> list[str]:
+        """Return the names of the files or sequences of a split, in the order in which they are read.
+
+        Raises
+        ------
+        DataError
+            If the root or what the layout requires is missing, naming the path.
+        """
+
+    def read(self, split: str, unit: str) -> Iterator[RawBatch]:
+        """Yield the poses of a unit, whole sequences at a time.
+
+        A record that is damaged by itself is dropped and counted; a file that cannot be understood raises.
+
+        Raises
+        ------
+        DataError
+            Naming the file, the record, what was expected and what was found.
+        """

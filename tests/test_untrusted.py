@@ -1,0 +1,217 @@
+"""Files from elsewhere: honest ones are read as scipy, h5py and NumPy read them, others are refused in one line."""
+
+import io
+import os
+import pickle
+import struct
+import zipfile
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+
+from flexpose_core.datasets.untrusted import inside, load_mat5, load_npz, mat73_array, open_mat73, read_text
+from flexpose_core.errors import DataError
+
+
+class Touch:
+    """Unpickling this would leave a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+# ---- MATLAB 5
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_mat5_as_scipy_reads_it(tmp_path, compressed):
+    cell = np.empty((3, 1), object)
+    for k in range(3):
+        cell[k, 0] = np.random.default_rng(k).random((5, 4)).astype(np.float32)
+    stored = {"x": np.arange(12.0).reshape(3, 4), "annot2": cell, "action": "jump", "s": {"a": 1, "b": "two"}}
+    scipy.io.savemat(tmp_path / "a.mat", stored, do_compression=compressed)
+    found = load_mat5(tmp_path / "a.mat", "annot2", "action", "x", "s")
+    expected = scipy.io.loadmat(tmp_path / "a.mat")
+    np.testing.assert_array_equal(found["x"], expected["x"])
+    assert found["action"] == expected["action"]
+    for k in range(3):
+        np.testing.assert_array_equal(found["annot2"][k, 0], cell[k, 0])
+    assert found["s"]["b"][0, 0] == "two"
+
+
+def matrix(array_class, dims, content=b"", name=b"x"):
+    """A MATLAB 5 matrix element by the format's own description."""
+
+    def element(kind, data):
+        return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+    body = element(6, struct.pack("<II", array_class, 0)) + element(5, struct.pack(f"<{len(dims)}i", *dims))
+    body += element(1, name) + content
+    return struct.pack("<II", 14, len(body)) + body
+
+
+def mat5(*elements):
+    return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x0100, 0x4D49) + b"".join(elements)
+
+
+def compressed(element):
+    data = zlib.compress(element)
+    return struct.pack("<II", 15, len(data)) + data
+
+
+NUMBERS = struct.pack("<II", 9, 16) + struct.pack("<2d", 1, 2)
+
+
+def test_the_elements_built_here_are_genuine(tmp_path):
+    for element in (matrix(6, (1, 2), NUMBERS), compressed(matrix(6, (1, 2), NUMBERS))):
+        (tmp_path / "a.mat").write_bytes(mat5(element))
+        np.testing.assert_array_equal(load_mat5(tmp_path / "a.mat", "x")["x"], [[1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected a MATLAB 5 file"),
+        (b"{}" * 100, "expected a MATLAB 5 file"),
+        (mat5(), "expected a variable 'x', found none"),
+        (mat5(matrix(6, (1, 2), NUMBERS, b"y")), "expected a variable 'x', found none"),
+        (mat5(matrix(6, (1, 2), NUMBERS))[:-10], "truncated"),
+        (mat5(matrix(1, (30_000, 30_000))), "dimensions"),
+        (mat5(compressed(matrix(2, (2**30, 2**30)))), "dimensions"),
+        (mat5(matrix(6, (-4, 2), NUMBERS)), "dimensions"),
+        (mat5(matrix(3, (1, 1))), "expected plain arrays, found class object"),
+        (mat5(matrix(16, (1, 1))), "expected plain arrays, found class function"),
+        (mat5(matrix(17, (1, 1))), "expected plain arrays, found class opaque"),
+        (mat5(matrix(5, (4, 4))), "expected plain arrays, found class sparse"),
+        (mat5(struct.pack("<II", 15, 40) + b"notzlib!" * 5), "expected a variable|damaged"),
+        (mat5(matrix(6, (1, 2), struct.pack("<II", 9, 4000) + bytes(16))), "damaged"),
+    ],
+)
+def test_bad_mat5_is_one_line(tmp_path, content, message):
+    path = tmp_path / "a.mat"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        load_mat5(path, "x")
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_deep_nesting_and_bombs_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    nested = matrix(6, (1, 2), NUMBERS)
+    for _ in range(2000):
+        nested = matrix(1, (1, 1), nested)
+    (tmp_path / "a.mat").write_bytes(mat5(compressed(nested)))
+    with pytest.raises(DataError, match="nested at most 8 deep"):
+        load_mat5(tmp_path / "a.mat", "x")
+    zeros = 700_000_000
+    squeezed = zlib.compressobj(9)
+    head = matrix(6, (1, zeros // 8))
+    data = squeezed.compress(head[:4] + struct.pack("<I", len(head) - 8 + zeros + 8) + head[8:])
+    data += squeezed.compress(struct.pack("<II", 9, zeros))
+    for _ in range(zeros // 10_000_000):
+        data += squeezed.compress(bytes(10_000_000))
+    data += squeezed.flush()
+    (tmp_path / "b.mat").write_bytes(mat5(struct.pack("<II", 15, len(data)) + data))
+    with pytest.raises(DataError, match="expected variables of at most 600 MB"):
+        load_mat5(tmp_path / "b.mat", "x")
+
+
+# ---- MATLAB 7.3
+
+
+def test_mat73_arrays_and_what_is_refused(tmp_path):
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w") as file:
+        file["annot2"] = np.arange(12.0).reshape(3, 1, 4)
+        file["text"] = "hello"
+        file["soft"] = h5py.SoftLink("/annot2")
+        file["elsewhere"] = h5py.ExternalLink("/etc/passwd", "/")
+        file.create_dataset("huge", (10**7, 10**7), "f8", chunks=(1000, 1000))
+        file.create_dataset("outside", (10,), "u1", external=[("/etc/passwd", 0, 10)])
+    with open_mat73(path) as file:
+        np.testing.assert_array_equal(mat73_array(file, path, "annot2"), np.arange(12.0).reshape(3, 1, 4))
+        for name, message in {
+            "nothing": "expected a variable 'nothing', found annot2, elsewhere",
+            "text": "expected an array of numbers",
+            "soft": "found a link",
+            "elsewhere": "found a link",
+            "huge": "expected at most 600 MB",
+            "outside": "found a reference to another one",
+        }.items():
+            with pytest.raises(DataError, match=message):
+                mat73_array(file, path, name)
+    (tmp_path / "b.mat").write_bytes(path.read_bytes()[:900])
+    with pytest.raises(DataError, match=r"b\.mat: damaged MATLAB 7\.3 file"), open_mat73(tmp_path / "b.mat"):
+        pass
+
+
+# ---- npz
+
+
+def test_npz_as_numpy_reads_it(tmp_path):
+    arrays = {"part": np.random.default_rng(0).random((4, 17, 3)), "imgname": np.array(["a.jpg", "b.jpg"])}
+    arrays["columns"] = np.asfortranarray(np.arange(6).reshape(2, 3))
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "a.npz", **arrays)
+        for name, value in load_npz(tmp_path / "a.npz", *arrays).items():
+            np.testing.assert_array_equal(value, arrays[name])
+
+
+def test_pickles_bombs_and_false_headers_are_refused(tmp_path):
+    path, trace = tmp_path / "a.npz", tmp_path / "trace"
+    np.savez(path, part=np.array([Touch(trace)], object))
+    with pytest.raises(DataError, match="part: expected plain numbers or text, found pickled objects"):
+        load_npz(path, "part")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("part.npy", pickle.dumps(Touch(trace)))
+    with pytest.raises(DataError, match=r"a\.npz: damaged"):
+        load_npz(path, "part")
+    assert not trace.exists()
+
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**4)})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("part.npy", header.getvalue())
+    with pytest.raises(DataError, match=r"expected 80000000000000 bytes for shape"):
+        load_npz(path, "part")
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("part.npy", "w") as member:
+        for _ in range(70):
+            member.write(bytes(10_000_000))
+    with pytest.raises(DataError, match="expected at most 600 MB, found 700 MB"):
+        load_npz(path, "part")
+    path.write_bytes(b"PK not a zip")
+    with pytest.raises(DataError, match=r"a\.npz: damaged"):
+        load_npz(path, "part")
+
+
+# ---- paths and text
+
+
+@pytest.mark.parametrize("path", ["../other/x.jpg", "/etc/passwd", "a/../../x", "link/x", "a\0b", "x" * 5000])
+def test_paths_out_of_the_root_are_refused(tmp_path, path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    with pytest.raises(DataError, match=r"list\.txt: line 3: expected a path inside") as caught:
+        inside(root, path, "list.txt: line 3")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_paths_in_the_root_are_kept(tmp_path):
+    assert inside(tmp_path, "a/b/../c.jpg", "") == tmp_path / "a" / "c.jpg"
+
+
+def test_text_that_is_none(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"abc\xff")
+    with pytest.raises(DataError, match=r"a\.txt: expected UTF-8 text, found byte 0xff at 3"):
+        read_text(tmp_path / "a.txt")
+    with pytest.raises(DataError, match="no such file"):
+        read_text(tmp_path / "b.txt")

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from flexpose_core.stages.convert import gather_shards
+from flexpose_core.stages.reporting import reporting
+
+with reporting(snakemake.log[0], snakemake.threads):
+    gather_shards(
+        snakemake.wildcards.dataset,
+        snakemake.params.cell["reader"],
+        snakemake.wildcards.split,
+        limit=snakemake.params.cell["limit"],
+        seed=0,
+        shards=list(map(Path, snakemake.input)),
+        out=Path(snakemake.output.cache),
+        card=Path(snakemake.output.card),
+        paper=snakemake.params.cell["paper"],
+    )
