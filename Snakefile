@@ -26,5 +26,5 @@ include: "rules/tables.smk"
 rule all:
     default_target: True
     input:
-        "results/table1.csv",
-        expand("results/data/{dataset}/contact_sheet.png", dataset=DATASETS),
+        expand("results/{table}.csv", table=GRID.config.tables),
+        expand("results/data/{dataset}/contact_sheet.png", dataset=GRID.datasets),

@@ -66,6 +66,13 @@ class Grid:
         self.guidance_sets = {run.guidance: run for run in reversed(runs) if run.method.guidance}
         self.priors = {run.prior: run for run in reversed(runs) if run.sources}
 
+    @property
+    def datasets(self) -> list[str]:
+        """The datasets that the tables' cells use, in the configuration's order."""
+        cells = [self.config.cells[name] for table in self.config.tables.values() for name in table.cells]
+        used = {dataset for cell in cells for dataset in (cell.target, *cell.sources)}
+        return [name for name in self.config.datasets if name in used]
+
     def run(self, name: str) -> Run:
         """Return a run by name; raises ConfigError naming the unknown cell."""
         return _look_up(self.runs, name, "cell")

@@ -50,7 +50,7 @@ def memory(megabytes):
 
 def caches(split, images):
     """A split of all datasets with, or without, images."""
-    return [f"results/data/{name}/{split}.h5" for name in DATASETS if GRID.config.datasets[name].images == images]
+    return [f"results/data/{name}/{split}.h5" for name in GRID.datasets if GRID.config.datasets[name].images == images]
 
 
 def source_caches(split):

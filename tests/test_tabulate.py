@@ -42,7 +42,7 @@ def runs(tmp_path):
 
 
 def test_columns_means_deviations_and_gains(runs, tmp_path):
-    tabulate(runs, {"upright": 0.1}, tmp_path / "t.csv", tmp_path / "t.md")
+    tabulate("table1", runs, {"upright": 0.1}, tmp_path / "t.csv", tmp_path / "t.md")
     table = pd.read_csv(tmp_path / "t.csv")
     assert tuple(table.columns) == COLUMNS
     assert table.method.tolist() == ["aligned", "direct", "flexpose", "flexpose"]
@@ -57,7 +57,7 @@ def test_columns_means_deviations_and_gains(runs, tmp_path):
 
 
 def test_markdown_shows_the_floor_and_the_papers_rows(runs, tmp_path):
-    tabulate(runs, {"upright": 0.2}, tmp_path / "t.csv", tmp_path / "t.md")
+    tabulate("table1", runs, {"upright": 0.2}, tmp_path / "t.csv", tmp_path / "t.md")
     text = (tmp_path / "t.md").read_text()
     assert "900.0" in text
     assert "0.600 (ρ = 0.2)" in text
@@ -67,11 +67,11 @@ def test_markdown_shows_the_floor_and_the_papers_rows(runs, tmp_path):
 
 def test_same_files_same_bytes(runs, tmp_path):
     for name in "ab":
-        tabulate(runs, {"upright": 0.1}, tmp_path / f"{name}.csv", tmp_path / f"{name}.md")
+        tabulate("table1", runs, {"upright": 0.1}, tmp_path / f"{name}.csv", tmp_path / f"{name}.md")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
 def test_a_foreign_json_is_named(tmp_path):
     write_json(tmp_path / "x.json", {"cell": {}})
     with pytest.raises(DataError, match=r"x\.json: expected a cell's metrics, found no 'name'"):
-        tabulate([tmp_path / "x.json"], {}, tmp_path / "t.csv", tmp_path / "t.md")
+        tabulate("table1", [tmp_path / "x.json"], {}, tmp_path / "t.csv", tmp_path / "t.md")

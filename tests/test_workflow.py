@@ -125,7 +125,7 @@ class TestReruns:
         assert rules == {*FROM_ADAPTATION_ON, "table"}
 
     def test_editing_the_table_reruns_the_table_alone(self, finished_project, edited):
-        edited("flexpose_core/stages/tabulate.py", '"# Table 1"', '"# Table one"')
+        edited("flexpose_core/stages/tabulate.py", '"The floor of sense', '"A floor of sense')
         assert finished_project.planned("results/table1.csv") == {"table:table1"}
 
     def test_one_cell_runs_alone(self, project):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json, write_text
+from flexpose_core.stages.paper_tables import PAPER_COLUMNS, PAPER_TABLES
 
 COLUMNS = (
     "method",
@@ -29,27 +31,18 @@ COLUMNS = (
     "gap_closed_pct",
 )
 
-# The paper's Table 1: method, target, source, annotation set, MSE-Pixel, PCK.
-PAPER_TABLE1 = (
-    ("Aligned", "Human3.6M", "Human3.6M", "3.6M", 12.07, 0.443),
-    ("Direct", "Human3.6M", "COCO", "33K", 17.86, 0.015),
-    ("Ours", "Human3.6M", "COCO", "33K", 13.19, 0.585),
-    ("Aligned", "Simplified Human3.6M", "Simplified Human3.6M", "800K", 2.96, 0.843),
-    ("Direct", "Simplified Human3.6M", "COCO", "33K", 5.47, 0.685),
-    ("Direct", "Simplified Human3.6M", "3DHP", "121K", 12.66, 0.000),
-    ("Direct", "Simplified Human3.6M", "SURREAL", "121K", 11.18, 0.000),
-    ("Ours", "Simplified Human3.6M", "COCO", "33K", 4.61, 0.706),
-    ("Ours", "Simplified Human3.6M", "3DHP", "121K", 5.98, 0.467),
-    ("Ours", "Simplified Human3.6M", "SURREAL", "121K", 6.47, 0.499),
-)
 
+def tabulate(
+    name: str, metrics_files: Sequence[Path], pck_rho: dict[str, float], out_csv: Path, out_markdown: Path
+) -> None:
+    """Write a table from the metrics files of its cells, a cell's seeds averaged; rows in the order of the files.
 
-def tabulate(metrics_files: Sequence[Path], pck_rho: dict[str, float], out_csv: Path, out_markdown: Path) -> None:
-    """Write Table 1 from the metrics files of its cells, a cell's seeds averaged; rows in the order of the files."""
+    The paper's own table of that name, such as "table1", is printed below it.
+    """
     table = summarise([read_metrics(path) for path in metrics_files], pck_rho)
     floors = {entry["cell"]["target"]: entry["test_floor"] for entry in map(read_metrics, metrics_files)}
     write_text(out_csv, table[list(COLUMNS)].to_csv(index=False, float_format="%.4f"))
-    write_text(out_markdown, render_markdown(table, floors, pck_rho))
+    write_text(out_markdown, render_markdown(name, table, floors, pck_rho))
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -110,29 +103,31 @@ def _row(entry: dict[str, Any], rho: float) -> dict[str, Any]:
     }
 
 
-def render_markdown(table: pd.DataFrame, floors: dict[str, Any], pck_rho: dict[str, float]) -> str:
-    """Return the table for reading, the floor of sense and the paper's own Table 1 below it."""
-    return "\n".join(
-        [
-            "# Table 1",
+def render_markdown(name: str, table: pd.DataFrame, floors: dict[str, Any], pck_rho: dict[str, float]) -> str:
+    """Return the table for reading, the floor of sense and the paper's own table of that name, if it has one, below it."""
+    title = re.sub(r"^table(\d+)$", r"Table \1", name)
+    lines = [
+        f"# {title}",
+        "",
+        "MSE-Pixel in px² and mean joint distance in px, both on the 128-px scale, over the joints of the test split; "
+        "flip: the better of the two left/right labellings a sample; ± is the standard deviation over seeds.",
+        "",
+        _measured(table),
+        "",
+        "The floor of sense, the mean training pose as the answer to every image:",
+        "",
+        _floors(floors, pck_rho),
+        "",
+    ]
+    if name in PAPER_TABLES:
+        printed = pd.DataFrame(PAPER_TABLES[name], columns=list(PAPER_COLUMNS))
+        lines += [
+            f"The paper's own {title} (other data, other networks: compare the order, not the figures):",
             "",
-            "MSE-Pixel in px² and mean joint distance in px, both on the 128-px scale, over the 15 joints of the test split; "
-            "flip: the better of the two left/right labellings a sample; ± is the standard deviation over seeds.",
-            "",
-            _measured(table),
-            "",
-            "The floor of sense, the mean training pose as the answer to every image:",
-            "",
-            _floors(floors, pck_rho),
-            "",
-            "The paper's own Table 1 (other data, other networks: compare the order, not the figures):",
-            "",
-            pd.DataFrame(
-                PAPER_TABLE1, columns=["Method", "Target", "Source", "Annotation set", "MSE-Pixel", "PCK"]
-            ).to_markdown(index=False, floatfmt=("", "", "", "", ".2f", ".3f")),
+            printed.to_markdown(index=False, floatfmt=("", "", "", "", ".2f", ".3f")),
             "",
         ]
-    )
+    return "\n".join(lines)
 
 
 def _measured(table: pd.DataFrame) -> str:
