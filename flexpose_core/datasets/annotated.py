@@ -153,6 +153,10 @@ class AnnotatedReader:
                 if image is None:
                     counts.drop("picture missing or unreadable", 1, f"{unit}: record {batch.frame[row]}")
                     continue
+                stated = batch.picture_size[row]
+                if stated.all() and (image.shape[1], image.shape[0]) != (stated[0], stated[1]):
+                    counts.drop("picture of another size than stated", 1, f"{unit}: record {batch.frame[row]}")
+                    continue
                 rows.append(row)
                 cuts.append(cut(image, crops[row], self.options.image_size))
                 backgrounds.append(self._background(behind, cuts[-1], crops[row]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flexpose_core import seeds
 
@@ -25,3 +25,16 @@ def part_of_training(keys: Sequence[str], split: str, share: float) -> list[str]
     """Return the keys of split `train` or `val`, in their order."""
     chosen = held_out(keys, share)
     return [key for key in keys if (key in chosen) == (split == "val")]
+
+
+class UnitNumbers:
+    """The place of each unit in its split, found out once."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, dict[str, int]] = {}
+
+    def of(self, split: str, unit: str, units: Callable[[str], list[str]]) -> int:
+        """Return the place of `unit` in `units(split)`."""
+        if split not in self._places:
+            self._places[split] = {name: place for place, name in enumerate(units(split))}
+        return self._places[split][unit]

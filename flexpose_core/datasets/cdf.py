@@ -1,0 +1,73 @@
+"""NASA's Common Data Format, read by cdflib in a process of its own.
+
+cdflib believes the counts that a file states: a damaged one can make it loop or allocate without end. So it runs under limits of
+time, memory and file size, and what it finds comes back as plain numbers.
+"""
+
+from __future__ import annotations
+
+import io
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from flexpose_core.errors import DataError
+
+SECONDS = 60
+BYTES = 900_000_000
+
+
+def load_cdf(path: Path, name: str) -> np.ndarray:
+    """Return a numeric variable of a CDF file, records first.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or none, lacks the variable, or cannot be read within the limits.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", __name__, str(path.absolute()), name],
+                capture_output=True,
+                timeout=SECONDS,
+                check=False,
+                # cdflib unpacks whole-file compression into a temporary file.
+                env={"TMPDIR": scratch, "PYTHONPATH": ":".join(entry for entry in sys.path if entry)},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DataError(f"{path}: damaged CDF file: not read within {SECONDS} s") from error
+    if done.returncode:
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise DataError(f"{path}: damaged CDF file: {words[-1][:200] if words else 'reading it failed'}")
+    return np.load(io.BytesIO(done.stdout), allow_pickle=False)
+
+
+def _main(path: str, name: str) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (BYTES, BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    from cdflib import CDF
+
+    try:
+        values = np.asarray(CDF(path).varget(name))
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}".splitlines()[0], file=sys.stderr)
+        raise SystemExit(1) from None
+    if values.dtype.kind not in "iuf":
+        print(f"{name}: expected numbers, found {values.dtype}", file=sys.stderr)
+        raise SystemExit(1)
+    # A pipe has no position, which np.save asks for.
+    held = io.BytesIO()
+    np.save(held, values, allow_pickle=False)
+    sys.stdout.buffer.write(held.getbuffer())
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

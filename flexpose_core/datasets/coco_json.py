@@ -1,0 +1,181 @@
+"""The keypoint format of COCO: one JSON file of images, annotations and categories.
+
+The file's 240 MB are held as they are, and each annotation is decoded when it is come to: as Python objects they would take
+ten times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flexpose_core.datasets.raw import Dropped
+from flexpose_core.datasets.untrusted import read_bytes
+from flexpose_core.errors import DataError
+
+BATCH = 4096
+LARGEST_FILE = 2_000_000_000
+Key = int | str
+
+
+class _File(msgspec.Struct):
+    images: list[msgspec.Raw]
+    annotations: list[msgspec.Raw]
+    categories: list[msgspec.Raw]
+
+
+class JsonImage(msgspec.Struct):
+    """An entry of `images`; sizes in pixels, 0 where not stated."""
+
+    id: Key
+    file_name: str = ""
+    width: float = 0
+    height: float = 0
+
+
+class _Category(msgspec.Struct):
+    id: Key
+    keypoints: list[str] = []
+
+
+class _Annotation(msgspec.Struct):
+    image_id: Key
+    id: Key | None = None
+    category_id: Key | None = None
+    keypoints: list[float] | None = None
+    num_keypoints: float | None = None
+    iscrowd: float = 0
+
+
+@dataclass(frozen=True)
+class JsonRows:
+    """Annotations one after the other with the same joint names: `index` (n,) in the file, `keypoints` (n, J, 3) as x, y, v."""
+
+    names: tuple[str, ...]
+    index: np.ndarray
+    images: list[JsonImage]
+    keypoints: np.ndarray
+    dropped: tuple[Dropped, ...]
+
+
+class CocoJson:
+    """An annotation file.
+
+    Raises
+    ------
+    DataError
+        If it is no such file, or no category of it names its keypoints.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        data = read_bytes(path, LARGEST_FILE)
+        try:
+            self._file = msgspec.json.decode(data, type=_File)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise DataError(f"{path}: expected COCO's images, annotations and categories, found: {error}") from error
+        self.damaged_images = 0
+        self.images: dict[Key, JsonImage] = {}
+        for image in _decoded(self._file.images, JsonImage):
+            # Sizes go into int32, and NaN is no size.
+            if image is None or image.id in self.images or not (0 <= image.width < 2**31 and 0 <= image.height < 2**31):
+                self.damaged_images += 1
+            else:
+                self.images[image.id] = image
+        categories = [category for category in _decoded(self._file.categories, _Category) if category is not None]
+        self.names = {category.id: tuple(category.keypoints) for category in categories if category.keypoints}
+        if not self.names:
+            raise DataError(f"{path}: categories: expected one that names its keypoints, found none")
+
+    def rows(self, images: Container[Key]) -> Iterator[JsonRows]:
+        """Yield the annotations of these images, up to 4,096 at a time, and what was dropped on the way.
+
+        Crowds, annotations without a keypoint, and damaged or repeated ones are dropped.
+        """
+        waiting = _Waiting(self)
+        seen: set[Key] = set()
+        for index, annotation in enumerate(_decoded(self._file.annotations, _Annotation)):
+            reason = self._refusal(annotation, seen)
+            if annotation is not None and annotation.image_id in self.images and annotation.image_id not in images:
+                continue
+            if reason is not None or annotation is None:
+                waiting.drop(reason or "damaged annotation", index)
+                continue
+            names = self._names_of(annotation)
+            if names != waiting.names or len(waiting.index) == BATCH:
+                if waiting.index:
+                    yield waiting.flush()
+                waiting.names = names
+            waiting.add(index, annotation)
+        if waiting.index or waiting.dropped:
+            yield waiting.flush()
+
+    def _names_of(self, annotation: _Annotation) -> tuple[str, ...]:
+        if annotation.category_id is None and len(self.names) == 1:
+            return next(iter(self.names.values()))
+        return self.names.get(annotation.category_id, ()) if annotation.category_id is not None else ()
+
+    def _refusal(self, annotation: _Annotation | None, seen: set[Key]) -> str | None:
+        """Return why an annotation cannot be used, or None."""
+        if annotation is None:
+            return "damaged annotation"
+        if annotation.id is not None:
+            if annotation.id in seen:
+                return "repeated id"
+            seen.add(annotation.id)
+        if annotation.image_id not in self.images:
+            return "image not listed"
+        if annotation.iscrowd:
+            return "crowd"
+        names = self._names_of(annotation)
+        if not names:
+            return "category without keypoints"
+        if annotation.keypoints is None or annotation.num_keypoints == 0:
+            return "no joint annotated"
+        return None if len(annotation.keypoints) == 3 * len(names) else "wrong number of keypoints"
+
+
+class _Waiting:
+    """Annotations gathered for the next JsonRows."""
+
+    def __init__(self, file: CocoJson) -> None:
+        self.file = file
+        self.names: tuple[str, ...] = ()
+        self.index: list[int] = []
+        self.images: list[JsonImage] = []
+        self.keypoints: list[list[float]] = []
+        self.dropped: dict[str, tuple[int, int]] = {}
+
+    def add(self, index: int, annotation: _Annotation) -> None:
+        self.index.append(index)
+        self.images.append(self.file.images[annotation.image_id])
+        self.keypoints.append(annotation.keypoints or [])
+
+    def drop(self, reason: str, index: int) -> None:
+        count, first = self.dropped.get(reason, (0, index))
+        self.dropped[reason] = count + 1, first
+
+    def flush(self) -> JsonRows:
+        keypoints = np.array(self.keypoints, np.float64).reshape(len(self.index), len(self.names), 3)
+        dropped = tuple(
+            Dropped(reason, count, f"{self.file.path.name}: annotation {first}")
+            for reason, (count, first) in self.dropped.items()
+        )
+        rows = JsonRows(self.names, np.array(self.index, np.int64), self.images, keypoints, dropped)
+        self.index, self.images, self.keypoints, self.dropped = [], [], [], {}
+        return rows
+
+
+def _decoded(entries: list[msgspec.Raw], kind: type[Any]) -> Iterator[Any]:
+    """Yield each entry decoded, None for one that is not of this kind."""
+    decoder = msgspec.json.Decoder(kind)
+    for entry in entries:
+        try:
+            yield decoder.decode(entry)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            yield None

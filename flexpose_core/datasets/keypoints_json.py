@@ -1,0 +1,118 @@
+"""Anybody's own annotations in COCO's keypoint format, with any joint names; and COCO itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from flexpose_core.datasets.coco_json import CocoJson, JsonRows
+from flexpose_core.datasets.joint_maps import derive_trunk, map_joints
+from flexpose_core.datasets.options import KeypointsJsonOptions
+from flexpose_core.datasets.raw import Picture, RawBatch, raw_batch
+from flexpose_core.datasets.splits import part_of_training
+from flexpose_core.datasets.untrusted import inside
+from flexpose_core.errors import ConfigError, DataError
+from flexpose_core.skeletons import BODY15, Skeleton, skeleton_named
+
+COCO_NAMES = {
+    f"{side[0]}_{joint}": f"{side}_{joint}"
+    for side in ("left", "right")
+    for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+}
+"""Our joints by COCO's names: taken where a file has them and the options say nothing else."""
+DERIVED = ("head", "neck", "pelvis")
+NOSE = "nose"
+
+
+class KeypointsJsonReader:
+    """Reads one annotation file a split.
+
+    Pelvis, neck and head are derived (see `derive_trunk`) where a file has none of that name; the head needs a joint `nose`.
+    """
+
+    is_video = False
+
+    def __init__(self, options: KeypointsJsonOptions) -> None:
+        self.root = Path(options.root)
+        self.skeleton: Skeleton = skeleton_named(options.skeleton)
+        self.files = {"train": options.train, "val": options.val, "test": options.test}
+        self.folders = dict.fromkeys(self.files, options.pictures)
+        self.with_images, self.held_out = options.images, options.held_out
+        self.joints = options.joints
+        unknown = sorted(set(self.joints) - set(self.skeleton.joints))
+        if unknown:
+            known = ", ".join(self.skeleton.joints)
+            raise ConfigError(f"keypoints-json: joints: expected names among {known}, found {unknown[0]!r}")
+
+    def splits(self) -> tuple[str, ...]:
+        """Return train and val, and test where there is a file for it."""
+        return ("train", "val") if self.files["test"] is None else ("train", "val", "test")
+
+    def units(self, split: str) -> list[str]:
+        """Return the one file of a split."""
+        file = self._file_of(split)
+        if not inside(self.root, file, split).is_file():
+            raise DataError(f"{self.root / file}: no such file")
+        return [file]
+
+    def _file_of(self, split: str) -> str:
+        return self.files[split] or self.files["train"] or ""
+
+    def read(self, split: str, unit: str) -> Iterator[RawBatch]:
+        """Yield up to 4,096 annotations at a time."""
+        file = CocoJson(inside(self.root, unit, split))
+        keys = {str(key): key for key in file.images}
+        chosen = list(keys)
+        if split != "test" and self.files["val"] is None:
+            chosen = part_of_training(chosen, split, self.held_out)
+        images = {keys[name] for name in chosen}
+        for rows in file.rows(images):
+            yield self._batch(rows, split, unit)
+
+    def _batch(self, rows: JsonRows, split: str, unit: str) -> RawBatch:
+        stated = f"{self.root / unit}: images"
+        pictures = None
+        if self.with_images:
+            pictures = tuple(
+                Picture(inside(self.root, f"{self.folders[split]}/{image.file_name}".lstrip("/"), stated))
+                for image in rows.images
+            )
+        return raw_batch(
+            self._mapped(rows, unit),
+            rows.index,
+            sequence=rows.index,
+            picture_size=np.array([(image.width, image.height) for image in rows.images], np.int32).reshape(-1, 2),
+            pictures=pictures,
+            dropped=rows.dropped,
+        )
+
+    def _mapped(self, rows: JsonRows, unit: str) -> np.ndarray:
+        if not len(rows.index):
+            return np.empty((0, len(self.skeleton), 2))
+        raw = np.where(rows.keypoints[..., 2:] > 0, rows.keypoints[..., :2], np.nan)
+        joints = map_joints(raw, rows.names, self._sources(rows.names, unit), self.skeleton)
+        if self.skeleton is not BODY15:
+            return joints
+        nose = raw[:, rows.names.index(NOSE)] if NOSE in rows.names else None
+        return derive_trunk(joints, self.skeleton, nose)
+
+    def _sources(self, names: tuple[str, ...], unit: str) -> dict[str, str | tuple[str, ...]]:
+        """Return where each of our joints comes from, by the options, by its own name or by COCO's."""
+        sources: dict[str, str | tuple[str, ...]] = {}
+        for joint in self.skeleton.joints:
+            stated = self.joints.get(joint)
+            for source in (stated,) if stated is not None else (joint, COCO_NAMES.get(joint, joint)):
+                several = (source,) if isinstance(source, str) else source
+                if set(several) <= set(names):
+                    sources[joint] = source
+                    break
+            else:
+                derivable = self.skeleton is BODY15 and stated is None
+                if not (derivable and joint in DERIVED and (joint != "head" or NOSE in names)):
+                    raise DataError(
+                        f"{self.root / unit}: categories: expected a keypoint for {joint!r} (options: joints), "
+                        f"found {', '.join(names)[:300]}"
+                    )
+        return sources

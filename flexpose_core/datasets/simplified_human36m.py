@@ -1,0 +1,109 @@
+"""Simplified Human3.6M (Zhang et al. 2018): crops of 128 × 128 pixels, one landmark file a frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from flexpose_core.datasets.human36m_joints import JOINTS_32, SOURCES
+from flexpose_core.datasets.joint_maps import map_joints
+from flexpose_core.datasets.options import SimplifiedHuman36mOptions
+from flexpose_core.datasets.raw import Dropped, Picture, RawBatch, raw_batch
+from flexpose_core.datasets.splits import UnitNumbers, part_of_training
+from flexpose_core.datasets.untrusted import load_mat5
+from flexpose_core.errors import DataError
+from flexpose_core.skeletons import BODY15
+
+FOLDER = "human_images"
+SIDE = 128
+MASKS = "BackgroudMask"
+"""As the folder is spelt in the original."""
+
+
+class SimplifiedHuman36mReader:
+    """Reads a sequence folder; frames are numbered without zeros in front."""
+
+    skeleton = BODY15
+    is_video = True
+
+    def __init__(self, options: SimplifiedHuman36mOptions) -> None:
+        self.options = options
+        self.root = Path(options.root)
+        self._numbers = UnitNumbers()
+
+    def splits(self) -> tuple[str, ...]:
+        """Return train, val and test."""
+        return ("train", "val", "test")
+
+    def units(self, split: str) -> list[str]:
+        """Return the landmark folders of a split, such as human_images/S1/Landmarks/Walking 1.54138969."""
+        subjects = self.options.subjects.test if split == "test" else self.options.subjects.train
+        folders = []
+        for subject in subjects:
+            base = self.root / FOLDER / f"S{subject}" / "Landmarks"
+            # Compared whole: "Walking" also begins "WalkingDog".
+            folders += [
+                path
+                for path in sorted(base.glob("*"))
+                if path.is_dir() and re.split(r"[\s.]", path.name)[0] in self.options.activities
+            ]
+        if not folders:
+            raise DataError(
+                f"{self.root / FOLDER}: expected folders such as S{subjects[0]}/Landmarks/Walking, found none"
+            )
+        names = [path.relative_to(self.root).as_posix() for path in folders]
+        return names if split == "test" else part_of_training(names, split, self.options.held_out)
+
+    def read(self, split: str, unit: str) -> Iterator[RawBatch]:
+        """Yield one sequence."""
+        folder = self.root / unit
+        numbers = sorted(int(path.stem) for path in folder.glob("*.mat") if path.stem.isdigit())
+        if not numbers:
+            raise DataError(f"{folder}: expected files such as 1.mat, found none")
+        faults: list[int] = []
+        kept, raw = [], []
+        for number in numbers:
+            points = self._points(folder / f"{number}.mat")
+            if points is None:
+                faults.append(number)
+            else:
+                kept.append(number)
+                raw.append(points)
+        subject = folder.parent.parent
+        rows = np.array(kept, int)
+        pictures = None
+        if self.options.images:
+            # Where frames lack masks, so do their pictures.
+            masks = subject / MASKS / folder.name
+            pictures = tuple(
+                Picture(
+                    subject / "WithBackground" / folder.name / f"{number}.jpg",
+                    mask=masks / f"{number}.png" if self.options.masked else None,
+                )
+                for number in kept
+            )
+        yield raw_batch(
+            map_joints(np.array(raw).reshape(-1, len(JOINTS_32), 2), JOINTS_32, SOURCES, BODY15),
+            rows,
+            clip=re.split(r"[\s.]", folder.name)[0],
+            subject=int(subject.name.removeprefix("S")),
+            sequence=self._numbers.of(split, unit, self.units),
+            picture_size=(SIDE, SIDE),
+            pictures=pictures,
+            dropped=(Dropped("coordinates missing", len(faults), f"{unit}/{faults[0]}.mat"),) if faults else (),
+        )
+
+    def _points(self, path: Path) -> np.ndarray | None:
+        """Return the landmarks (32, 2) of a frame in pixels, or None if some are missing."""
+        stored = np.asarray(load_mat5(path, "keypoints_2d")["keypoints_2d"])
+        if stored.shape != (len(JOINTS_32), 2) or stored.dtype.kind not in "iuf":
+            raise DataError(
+                f"{path}: keypoints_2d: expected numbers of shape ({len(JOINTS_32)}, 2), found {stored.shape}"
+            )
+        if not np.isfinite(stored).all():
+            return None
+        # Columns are y and x, as fractions of the side.
+        return stored[:, ::-1].astype(np.float64) * SIDE
