@@ -26,7 +26,10 @@ def main(rows: int = 100_000, size: int = 128) -> None:
     cv2.setNumThreads(1)
     random = np.random.default_rng(0)
     # Blurred noise: JPEG bytes about as many as for a photograph.
-    pictures = [cv2.GaussianBlur(random.integers(0, 256, (size, size, 3)).astype(np.uint8), (0, 0), 2.2) for _ in range(DISTINCT)]
+    pictures = [
+        cv2.GaussianBlur(random.integers(0, 256, (size, size, 3)).astype(np.uint8), (0, 0), 2.2)
+        for _ in range(DISTINCT)
+    ]
     pictures = [cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX) for picture in pictures]
     start = time.perf_counter()
     encoded = encode_images(pictures, "jpeg")

@@ -17,7 +17,7 @@ import numpy as np
 
 from flexpose_core.errors import DataError
 
-SECONDS = 60
+SECONDS = 20
 BYTES = 900_000_000
 
 

@@ -29,15 +29,26 @@ def enlarge(images: np.ndarray, size: int) -> np.ndarray:
     return np.stack([cv2.resize(image, (size, size), interpolation=way) for image in images])
 
 
-def overlay_poses(images: np.ndarray, poses: np.ndarray, skeleton: Skeleton, thickness: int = 1) -> np.ndarray:
-    """Draw each pose, (N, K, 2) in 0..1, over its image, (N, S, S, 3) uint8; returns new images."""
+def overlay_poses(
+    images: np.ndarray,
+    poses: np.ndarray,
+    skeleton: Skeleton,
+    visibility: np.ndarray | None = None,
+    thickness: int = 1,
+) -> np.ndarray:
+    """Draw each pose, (N, K, 2) in 0..1, over its image, (N, S, S, 3) uint8; returns new images.
+
+    Of `visibility`, (N, K), joints that are 0 are left out, and so are their bones.
+    """
     drawn = images.copy()
     colours = np.round(skeleton.bone_colours * 255).astype(int).tolist()
-    for image, pose in zip(drawn, poses, strict=True):
+    shown = np.ones(poses.shape[:2], bool) if visibility is None else visibility > 0
+    for image, pose, seen in zip(drawn, poses, shown, strict=True):
         points = np.round((pose * len(image) - 0.5) * 16).astype(int)
         for (start, end), colour in zip(skeleton.bone_ends, colours, strict=True):
-            cv2.line(image, points[start].tolist(), points[end].tolist(), colour, thickness, cv2.LINE_AA, 4)
-        for point in points:
+            if seen[start] and seen[end]:
+                cv2.line(image, points[start].tolist(), points[end].tolist(), colour, thickness, cv2.LINE_AA, 4)
+        for point in points[seen]:
             cv2.circle(image, point.tolist(), 24, (255, 255, 255), -1, cv2.LINE_AA, 4)
     return drawn
 

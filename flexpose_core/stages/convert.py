@@ -154,5 +154,5 @@ def contact_sheet(cache: Path, seed: int, out: Path) -> None:
         cells = draw_lines(poses.poses[chosen], poses.skeleton, _SHEET_SIDE)
     else:
         cells = enlarge(poses.images[chosen], _SHEET_SIDE)
-        cells[1::2] = overlay_poses(cells, poses.poses[chosen], poses.skeleton)[1::2]
+        cells[1::2] = overlay_poses(cells, poses.poses[chosen], poses.skeleton, poses.visibility[chosen])[1::2]
     write_png(out, tile(cells, _SHEET_COLUMNS))

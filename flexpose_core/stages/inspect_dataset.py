@@ -60,27 +60,28 @@ def show_poses(name: str, root: Path, settings: list[str], split: str, count: in
     chosen = [
         available[place] for place in np.unique(np.linspace(0, len(available) - 1, units).astype(int)) if available
     ]
-    poses, images = [], []
+    poses, visibility, images = [], [], []
     random = seeds.rng(0, "inspect_dataset")
     lines = []
     for unit in chosen:
         batches = list(reader.read(split, [unit]))
         counts = reader.counts(split)
         lines.append(f"{unit}: {counts['kept']} of {counts['read']} poses kept; dropped: {counts['dropped'] or 'none'}")
-        own = np.concatenate([batch.poses for batch in batches]) if batches else np.empty((0,))
-        some = random.permutation(len(own))[: -(-count // len(chosen))]
-        poses += [own[row] for row in some]
-        if batches and batches[0].images is not None:
+        if not batches:
+            continue
+        own = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in ("poses", "visibility")}
+        some = random.permutation(len(own["poses"]))[: -(-count // len(chosen))]
+        poses += [own["poses"][row] for row in some]
+        visibility += [own["visibility"][row] for row in some]
+        if batches[0].images is not None:
             encoded = np.concatenate([batch.images for batch in batches if batch.images is not None])
             images += [decode_image(encoded[row]) for row in some]
     if not poses:
-        raise DataError(
-            f"{name}: {split}: expected at least one pose in {', '.join(chosen) or 'its files'}, found none"
-        )
-    shown = np.stack(poses[:count])
+        raise DataError(f"{name}: {split}: expected at least one pose in {', '.join(chosen) or 'its files'}, found none")
+    shown, seen = np.stack(poses[:count]), np.stack(visibility[:count])
     if images:
         cells = enlarge(np.stack([image for image in images[:count] if image is not None]), _SIDE)
-        cells[1::2] = overlay_poses(cells, shown, reader.skeleton)[1::2]
+        cells[1::2] = overlay_poses(cells, shown, reader.skeleton, seen)[1::2]
     else:
         cells = draw_lines(shown, reader.skeleton, _SIDE)
     write_png(out, tile(cells, _COLUMNS))
