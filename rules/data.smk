@@ -56,6 +56,8 @@ rule gather_shards:
         card="results/data/{dataset}/{split}.card.json",
     log:
         "results/logs/data/{dataset}_{split}.log",
+    benchmark:
+        "results/benchmarks/convert/{dataset}_{split}_gather.tsv"
     wildcard_constraints:
         dataset=names(dataset for dataset in DATASETS if GRID.in_shards(dataset)),
     threads: 1

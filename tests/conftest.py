@@ -21,9 +21,10 @@ class Project:
         for name in ("rules", "workflow_scripts", "flexpose_core", "config", "profiles"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def snakemake(self, *arguments: str, config: str = "config/tiny.yaml") -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments: str, config: str | list[str] = "config/tiny.yaml") -> subprocess.CompletedProcess:
         """Run snakemake on the tiny configuration with this copy of the library; stderr is joined to stdout."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config]
+        configs = [config] if isinstance(config, str) else config
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", *configs]
         environment = {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "PYTHONPATH": str(self.folder),

@@ -19,7 +19,7 @@ def batches(random, count=3, size=50, images=False):
             camera=np.full(size, 7, np.int32),
             sequence=np.full(size, 10 - k, np.int32),
             frame=np.arange(size, dtype=np.int32),
-            crop=random.random((size, 4)) if images else None,
+            crop=random.random((size, 4), np.float32) if images else None,
             images=encode_images(random.integers(0, 256, (size, 8, 8, 3)).astype(np.uint8), "png") if images else None,
             backgrounds=np.repeat(encode_images([np.full((8, 8, 3), k, np.uint8)], "png"), size) if images else None,
         )

@@ -197,7 +197,9 @@ def pose_batch(
 
     Joints that are not annotated stand at the crop's left upper corner, invisible.
     """
-    poses = np.nan_to_num(to_crop(batch.joints, crops), nan=0.0)
+    # Rounded before it is used, so that the way back starts from what is kept.
+    crops = crops.astype(np.float32)
+    poses = np.nan_to_num(to_crop(batch.joints, crops.astype(np.float64)), nan=0.0)
     return PoseBatch(
         poses=poses.astype(np.float32),
         visibility=visible.astype(np.uint8),
@@ -206,7 +208,7 @@ def pose_batch(
         camera=batch.camera,
         sequence=batch.sequence,
         frame=batch.frame,
-        crop=crops.astype(np.float64),
+        crop=crops,
         images=images,
         backgrounds=backgrounds,
     )

@@ -80,9 +80,10 @@ def detection_metrics(
 ) -> dict[str, Any]:
     """Return all detection metrics, plain numbers ready for JSON.
 
-    Returns ------- "as_is" and, after `better_labelling`, "flip_aware", each with "mse" (px²), "mean_distance" (px),
-    "pck" (threshold as text → 0..1) and "joint_distance" (joint → px or None); "samples" and "visible_joints" count
-    what was averaged over.
+    Returns
+    -------
+    "as_is" and, after `better_labelling`, "flip_aware", each with "mse" (px²), "mean_distance" (px), "pck" (threshold as
+    text → 0..1) and "joint_distance" (joint → px or None); "samples" and "visible_joints" count what was averaged over.
 
     Raises
     ------

@@ -26,7 +26,7 @@ class PoseBatch:
     subject, camera, sequence, frame
         (n,) int32; frames of one `sequence` share subject, camera and background.
     crop
-        (n, 4) float64, the crop (x, y, width, height) in pixels of the original picture, or None where there is none; see
+        (n, 4) float32, the crop (x, y, width, height) in pixels of the original picture, or None where there is none; see
         `flexpose_core.datasets.crops` for the way back.
     images, backgrounds
         (n,) objects, the encoded image of each pose and of what is known of its background, or None; see `encode_images`.

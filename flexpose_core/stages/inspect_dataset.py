@@ -77,7 +77,9 @@ def show_poses(name: str, root: Path, settings: list[str], split: str, count: in
             encoded = np.concatenate([batch.images for batch in batches if batch.images is not None])
             images += [decode_image(encoded[row]) for row in some]
     if not poses:
-        raise DataError(f"{name}: {split}: expected at least one pose in {', '.join(chosen) or 'its files'}, found none")
+        raise DataError(
+            f"{name}: {split}: expected at least one pose in {', '.join(chosen) or 'its files'}, found none"
+        )
     shown, seen = np.stack(poses[:count]), np.stack(visibility[:count])
     if images:
         cells = enlarge(np.stack([image for image in images[:count] if image is not None]), _SIDE)

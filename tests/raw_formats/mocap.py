@@ -79,7 +79,7 @@ def write_surreal(root, seed, images):
     """[2, 24, T] float32 of whole numbers, left and right exchanged; a clip of one frame; a clip that was not rendered."""
     random = np.random.default_rng(seed)
     found = {}
-    for split, clips in {"train": (5, 1, 7), "val": (4,), "test": (3, 6)}.items():
+    for split, clips in {"train": (5, 1, 7), "val": (9,), "test": (3, 6)}.items():
         expected = []
         for number, length in enumerate(clips):
             run, name = number % 2, f"{number // 2 + 1:02d}_01"
