@@ -1,7 +1,7 @@
 """Our COCO reader beside pycocotools: `python benchmarks/load_coco.py [annotations]`; needs `pip install pycocotools`.
 
-Writes an annotation file of train2017's size (262,465 annotations with outlines, about 240 MB) and measures, each in a
-process of its own: reading it into poses with our reader, and `pycocotools.coco.COCO(file)`, which loads and indexes it.
+Writes an annotation file of train2017's size (262,465 annotations with outlines, about 239 MB) and measures, each in a process of
+its own: reading it into poses with our reader, and `pycocotools.coco.COCO(file)`, which loads and indexes it.
 Prints seconds and the peak of the resident memory, and the machine's matrix product rate beside them.
 """
 
@@ -73,7 +73,7 @@ def write(path: Path, count: int) -> None:
                 x, y = random.integers(1, 640, 17), random.integers(1, 480, 17)
                 keypoints = np.stack([x, y, flags], axis=1) * (flags > 0)[:, None]
                 keypoints = keypoints.ravel().tolist()
-            outline = np.round(random.uniform(0, 640, 2 * random.integers(10, 46)), 2).tolist()
+            outline = np.round(random.uniform(0, 640, 2 * random.integers(10, 54)), 2).tolist()
             labelled = sum(flag > 0 for flag in keypoints[2::3])
             annotation = {"segmentation": [outline], "num_keypoints": labelled, "area": 47803.27955, "iscrowd": 0}
             annotation |= {"keypoints": keypoints, "image_id": int(random.integers(IMAGES))}

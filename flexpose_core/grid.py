@@ -141,7 +141,8 @@ class Grid:
 
     def pose_set_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")
-        return plain({"poses": run.method.poses, "size": run.cell.annotation_set_size, "seed": run.seed})
+        own = {"poses": run.method.poses, "size": run.cell.annotation_set_size, "seed": run.seed}
+        return plain({**own, "take_all_if_short": run.cell.take_all_if_short})
 
     def eta_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")

@@ -108,6 +108,8 @@ rule compose:
         "results/pose_sets/{pose_set}/poses.h5",
     log:
         "results/logs/pose_sets/{pose_set}_compose.log",
+    # Early where it can be: a source with too few poses then shows before anything is trained.
+    priority: 40
     threads: 1
     resources:
         mem_mb=memory(1000),

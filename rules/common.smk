@@ -72,9 +72,9 @@ def annotation_set_inputs(wildcards):
     if run.method.poses == "target":
         return {"target": f"results/data/{run.cell.target}/train.h5"}
     inputs = {"mixup": f"results/guidance/{run.guidance}/mixup.h5"}
-    if run.method.poses == "source":
+    if run.method.poses == "source" or run.cell.take_all_if_short:
         inputs["sources"] = expand("results/data/{dataset}/train.h5", dataset=run.cell.sources)
-    else:
+    if run.method.poses == "adapted":
         inputs["samples"] = f"results/pose_sets/{wildcards.pose_set}/samples.h5"
     return inputs
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+import msgspec
+
 from flexpose_core.datasets.options import DatasetOptions
 from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.datasets.reader import Reader
@@ -51,5 +53,9 @@ def open_reader(options: DatasetOptions, seed: int) -> Reader:
     if isinstance(options, PeopleOptions):
         return made(options, seed)
     from flexpose_core.datasets.annotated import AnnotatedReader
+    from flexpose_core.datasets.splits import TestAsVal
 
+    if options.val_from == "test":
+        options = msgspec.structs.replace(options, held_out=0.0)
+        return AnnotatedReader(TestAsVal(made(options)), options)
     return AnnotatedReader(made(options), options)

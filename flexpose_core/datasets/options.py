@@ -53,6 +53,8 @@ class AnnotatedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Of videos, keep every so many-th frame."""
     held_out: Share = 0.05
     """Share of the original training sequences (or pictures) that make the val split, where the original has none."""
+    val_from: Literal["held_out", "test"] = "held_out"
+    """`test`: val is the original's test split, and all of training is train; for sources, whose test split nothing else uses."""
     limit: LimitOptions = LimitOptions()
     shards: Positive = 1
     """Jobs that share the conversion of a split; the cache is the same for any number."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from flexpose_core import seeds
+from flexpose_core.datasets.raw import RawBatch, RawReader
+from flexpose_core.errors import ConfigError
 
 
 def held_out(keys: Sequence[str], share: float) -> frozenset[str]:
@@ -25,6 +27,41 @@ def part_of_training(keys: Sequence[str], split: str, share: float) -> list[str]
     """Return the keys of split `train` or `val`, in their order."""
     chosen = held_out(keys, share)
     return [key for key in keys if (key in chosen) == (split == "val")]
+
+
+class TestAsVal:
+    """A raw reader whose val split is what another, that holds nothing out of training, calls test.
+
+    Raises
+    ------
+    ConfigError
+        If the dataset has no test split.
+    """
+
+    __test__ = False  # no test case, whatever its name
+
+    def __init__(self, raw: RawReader) -> None:
+        if "test" not in raw.splits():
+            raise ConfigError(f"val_from: expected a dataset with a test split, found {', '.join(raw.splits())}")
+        self.raw = raw
+        self.skeleton = raw.skeleton
+        self.is_video = raw.is_video
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits."""
+        return self.raw.splits()
+
+    def units(self, split: str) -> list[str]:
+        """Return the files or sequences of a split, in reading order."""
+        return self.raw.units(_original(split))
+
+    def read(self, split: str, unit: str) -> Iterator[RawBatch]:
+        """Yield the poses of a unit."""
+        return self.raw.read(_original(split), unit)
+
+
+def _original(split: str) -> str:
+    return "test" if split == "val" else split
 
 
 class UnitNumbers:

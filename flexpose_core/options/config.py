@@ -11,6 +11,7 @@ from jsonschema.exceptions import best_match
 from msgspec import Meta
 
 from flexpose_core.datasets.options import DatasetOptions
+from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.options.adaptation import GuidanceOptions
 from flexpose_core.options.detector import DetectorOptions
@@ -62,6 +63,7 @@ def load_config(raw: dict[str, Any]) -> Config:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"config: {error}") from error
+    _check_datasets(config)
     _check_cells(config)
     _check_methods(config)
     _check_tables(config)
@@ -96,6 +98,15 @@ def _describe(problem: jsonschema.ValidationError) -> str:
 def _known(value: str, known: dict[str, Any], where: str) -> None:
     if value not in known:
         raise ConfigError(f"config: {where}: expected one of {', '.join(sorted(known))}, found {value!r}")
+
+
+def _check_datasets(config: Config) -> None:
+    for name, options in config.datasets.items():
+        # A target's choices are made on val: they must not see what its tables are drawn from.
+        if not isinstance(options, PeopleOptions) and options.images and options.val_from == "test":
+            raise ConfigError(
+                f"config: datasets.{name}.val_from: expected 'held_out' in a dataset with images, found 'test'"
+            )
 
 
 def _check_methods(config: Config) -> None:
@@ -136,7 +147,7 @@ def _check_size(config: Config, where: str, cell: Cell) -> None:
         )
     sizes = [config.datasets[source].known_size("train") for source in cell.sources]
     # Of a dataset without a limit only reading tells its size: `compose` checks it then.
-    if method.poses != "source" or None in sizes:
+    if method.poses != "source" or cell.take_all_if_short or None in sizes:
         return
     held = sum(size or 0 for size in sizes)
     if wanted > held:

@@ -31,6 +31,9 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     sources: tuple[str, ...] = ()
     annotation_set_size: Positive | None = None
     """Poses the detector sees, the pose-mixup included; None for all of the target's own."""
+    take_all_if_short: bool = False
+    """Where the sources hold fewer poses than `annotation_set_size` asks for, take all there are, and generate no more either,
+    instead of an error: methods that share their sources then still share the size."""
     shots: Positive | None = None
     channels: Literal[1, 3] = 3
     """Channels of the generator's skeleton images."""

@@ -16,51 +16,99 @@ from flexpose_core.skeletons import skeleton_named
 _ROWS = 4096
 
 
-def compose_source(sources: Sequence[Path], mixup: Path, size: int, seed: int, out: Path) -> None:
+def compose_source(
+    sources: Sequence[Path], mixup: Path, size: int, take_all_if_short: bool, seed: int, out: Path
+) -> None:
     """Write `size` poses: all of `mixup`, the rest drawn from the sources without replacement, evenly from each (method Direct).
+
+    Where the sources hold fewer, with `take_all_if_short`, write all there are, and say so.
 
     Raises
     ------
     DataError
-        If a source has too few poses.
+        If a source has too few poses for its even share, without `take_all_if_short`.
     """
     enrichment = load_cache(mixup)
     wanted = size - len(enrichment)
-    shares = [wanted // len(sources) + (k < wanted % len(sources)) for k in range(len(sources))]
+    held = [load_cache(source).poses for source in sources]
+    if take_all_if_short:
+        shares = draw_evenly(wanted, [len(poses) for poses in held])
+    else:
+        shares = [wanted // len(sources) + (k < wanted % len(sources)) for k in range(len(sources))]
     parts: list[np.ndarray] = []
-    for source, share in zip(sources, shares, strict=True):
-        poses = load_cache(source).poses
+    for source, poses, share in zip(sources, held, shares, strict=True):
         if share > len(poses):
             raise DataError(
-                f"{source}: expected at least {share} poses for an annotation set of {size}, found {len(poses)}"
+                f"{source}: expected at least {share} poses for an annotation set of {size}, found {len(poses)} "
+                f"(a cell with take_all_if_short takes these)"
             )
         chosen = seeds.rng(seed, "compose", len(parts)).permutation(len(poses))[:share]
         parts.append(poses[np.sort(chosen)])
-    _write(out, [(part, "source") for part in parts] + [(enrichment.poses, "mixup")], enrichment.skeleton.name)
+    named = [(part, "source") for part in parts] + [(enrichment.poses, "mixup")]
+    _write(out, named, enrichment.skeleton.name, size)
 
 
-def compose_adapted(samples: Path, mixup: Path, size: int, out: Path) -> None:
-    """Write `size` poses: all of `mixup`, the rest from the head of `samples` (method FlexPose)."""
+def compose_adapted(samples: Path, mixup: Path, size: int, sources: Sequence[Path] | None, out: Path) -> None:
+    """Write `size` poses: all of `mixup`, the rest from the head of `samples` (method FlexPose).
+
+    If `sources` are given, no more samples than these hold poses: as many as `compose_source` takes with `take_all_if_short`.
+
+    Raises
+    ------
+    DataError
+        If there are too few samples.
+    """
     generated, enrichment = load_cache(samples), load_cache(mixup)
     wanted = size - len(enrichment)
+    if sources is not None:
+        wanted = min(wanted, sum(len(load_cache(source)) for source in sources))
     if wanted > len(generated):
         raise DataError(
             f"{samples}: expected at least {wanted} poses for an annotation set of {size}, found {len(generated)}"
         )
-    _write(out, [(generated.poses[:wanted], "generated"), (enrichment.poses, "mixup")], generated.skeleton.name)
+    named = [(generated.poses[:wanted], "generated"), (enrichment.poses, "mixup")]
+    _write(out, named, generated.skeleton.name, size)
 
 
-def compose_target(target: Path, size: int | None, seed: int, out: Path) -> None:
-    """Write the target's own training poses, `size` of them if given (method Aligned)."""
+def compose_target(target: Path, size: int | None, take_all_if_short: bool, seed: int, out: Path) -> None:
+    """Write the target's own training poses, `size` of them if given (method Aligned).
+
+    Raises
+    ------
+    DataError
+        If there are fewer than `size`, without `take_all_if_short`.
+    """
     own = load_cache(target)
-    if size is not None and size > len(own):
+    if size is not None and size > len(own) and not take_all_if_short:
         raise DataError(f"{target}: expected at least {size} poses for the annotation set, found {len(own)}")
     chosen = np.sort(seeds.rng(seed, "compose").permutation(len(own))[: size or len(own)])
-    _write(out, [(own.poses[chosen], "target")], own.skeleton.name)
+    _write(out, [(own.poses[chosen], "target")], own.skeleton.name, size)
 
 
-def _write(out: Path, parts: list[tuple[np.ndarray, str]], skeleton: str) -> None:
-    attributes = {"source": {name: sum(len(poses) for poses, of in parts if of == name) for _, name in parts}}
+def draw_evenly(wanted: int, held: Sequence[int]) -> list[int]:
+    """Return how many to draw from each of several piles of these sizes: evenly, and from the others once one is used up.
+
+    They add up to `wanted`, or to all there are if that is less.
+    """
+    shares = [0] * len(held)
+    left = [place for place in range(len(held)) if held[place]]
+    while left and sum(shares) < wanted:
+        missing = wanted - sum(shares)
+        for k, place in enumerate(left):
+            shares[place] += min(held[place] - shares[place], missing // len(left) + (k < missing % len(left)))
+        left = [place for place in left if shares[place] < held[place]]
+    return shares
+
+
+def _write(out: Path, parts: list[tuple[np.ndarray, str]], skeleton: str, wanted: int | None) -> None:
+    count = sum(len(poses) for poses, _ in parts)
+    missing = max(0, (wanted or 0) - count)
+    if missing:
+        print(f"annotation set: {count} poses, {missing} fewer than the {wanted} asked for: all there are")
+    attributes = {
+        "source": {name: sum(len(poses) for poses, of in parts if of == name) for _, name in parts},
+        "missing": missing,
+    }
     write_cache(out, _batches(parts), skeleton_named(skeleton), attributes)
 
 

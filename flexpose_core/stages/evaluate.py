@@ -46,7 +46,8 @@ def evaluate(
     """Write a cell's metrics on both splits, and a picture of test samples: predicted joints beside the true ones.
 
     Choices are made on `val`; tables are drawn from `test`. `test_floor` is what always answering the mean pose of `train`
-    gives: a detector must beat it to make sense. `distribution` compares the annotation set with the validation poses. The
+    gives: a detector must beat it to make sense. `annotation_set_missing` is how many poses fewer than asked for the annotation
+    set has. `distribution` compares the annotation set with the validation poses. The
     predictions in the picture carry the better left/right labelling, as in the flip-aware metrics.
 
     Parameters
@@ -62,7 +63,9 @@ def evaluate(
     device = pick_device(options.device)
     detector, _, architecture, skeleton = load_detector(detector_weights, device)
     annotations, reference = load_cache(pose_set), load_cache(train)
-    metrics: dict[str, Any] = {**description, "annotation_set_size": len(annotations), "versions": library_versions()}
+    metrics: dict[str, Any] = {**description, "versions": library_versions()}
+    metrics["annotation_set_size"] = len(annotations)
+    metrics["annotation_set_missing"] = annotations.attributes.get("missing", 0)
     for name, path in {"val": val, "test": test}.items():
         split = load_cache(path, images=True)
         if skeleton != split.skeleton.name:

@@ -1,0 +1,87 @@
+"""Annotation sets: what they are composed of, how large they are, and what happens where there is too little."""
+
+import numpy as np
+import pytest
+
+from flexpose_core.errors import DataError
+from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
+from flexpose_core.skeletons import BODY15
+from flexpose_core.stages.compose import compose_adapted, compose_source, compose_target, draw_evenly
+
+SIZES = {"many": 50, "few": 7, "mixup": 5, "samples": 60}
+
+
+@pytest.fixture
+def caches(tmp_path):
+    """Caches whose poses are all different, and say by their numbers where they come from."""
+    paths = {}
+    for place, (name, size) in enumerate(SIZES.items()):
+        paths[name] = tmp_path / f"{name}.h5"
+        poses = np.full((size, 15, 2), 0.1 * place) + np.arange(size)[:, None, None] / 1000
+        write_cache(paths[name], [plain_batch(poses)], BODY15, {})
+    return paths
+
+
+def rows(path):
+    return {tuple(pose.ravel().tolist()) for pose in load_cache(path).poses}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "expected"),
+    [
+        (10, [50, 50], [5, 5]),
+        (11, [50, 50, 50], [4, 4, 3]),
+        (40, [50, 7], [33, 7]),
+        (30, [4, 50, 6], [4, 20, 6]),
+        (99, [50, 7], [50, 7]),
+        (9, [0, 50], [0, 9]),
+        (9, [0, 0], [0, 0]),
+    ],
+)
+def test_piles_are_drawn_from_evenly_as_long_as_they_last(wanted, held, expected):
+    assert draw_evenly(wanted, held) == expected
+
+
+@pytest.mark.parametrize("take_all", [False, True])
+def test_sources_that_suffice_give_the_size_asked_for(tmp_path, caches, take_all, capsys):
+    out = tmp_path / "out.h5"
+    compose_source([caches["many"], caches["few"]], caches["mixup"], 17, take_all, 0, out)
+    composed = load_cache(out)
+    assert (len(composed), len(rows(out))) == (17, 17)
+    assert [len(rows(out) & rows(caches[name])) for name in ("many", "few", "mixup")] == [6, 6, 5]
+    assert composed.attributes == {"source": {"source": 12, "mixup": 5}, "missing": 0}
+    assert capsys.readouterr().out == ""
+
+
+def test_a_short_source_is_an_error_unless_the_cell_says_otherwise(tmp_path, caches, capsys):
+    sources, out = [caches["many"], caches["few"]], tmp_path / "out.h5"
+    message = r"few\.h5: expected at least 48 poses for an annotation set of 100, found 7 .*take_all_if_short"
+    with pytest.raises(DataError, match=message):
+        compose_source(sources[::-1], caches["mixup"], 100, False, 0, out)
+    compose_source(sources, caches["mixup"], 100, True, 0, out)
+    assert rows(out) == rows(caches["many"]) | rows(caches["few"]) | rows(caches["mixup"])
+    assert load_cache(out).attributes["missing"] == 38
+    assert "62 poses, 38 fewer than the 100 asked for" in capsys.readouterr().out
+
+
+def test_generated_poses_are_as_many_as_direct_finds(tmp_path, caches):
+    out, direct = tmp_path / "out.h5", tmp_path / "direct.h5"
+    for sources in ([caches["few"]], [caches["many"], caches["few"]]):
+        compose_adapted(caches["samples"], caches["mixup"], 65, sources, out)
+        compose_source(sources, caches["mixup"], 65, True, 0, direct)
+        assert len(load_cache(out)) == len(load_cache(direct)) < 65
+        assert load_cache(out).attributes["missing"] == load_cache(direct).attributes["missing"]
+    compose_adapted(caches["samples"], caches["mixup"], 65, None, out)
+    assert len(load_cache(out)) == 65
+    with pytest.raises(DataError, match=r"samples\.h5: expected at least 61 poses"):
+        compose_adapted(caches["samples"], caches["mixup"], 66, None, out)
+
+
+def test_a_target_gives_its_own(tmp_path, caches):
+    out = tmp_path / "out.h5"
+    compose_target(caches["few"], None, False, 0, out)
+    assert rows(out) == rows(caches["few"])
+    with pytest.raises(DataError, match="expected at least 9 poses for the annotation set, found 7"):
+        compose_target(caches["few"], 9, False, 0, out)
+    compose_target(caches["few"], 9, True, 0, out)
+    assert (len(load_cache(out)), load_cache(out).attributes["missing"]) == (7, 2)
