@@ -1,0 +1,68 @@
+"""What `snakemake -n` plans of the paper's configuration, and the resources that its profile gives the jobs."""
+
+import re
+
+import pytest
+import yaml
+from conftest import ROOT, Project
+from raw_formats import FORMATS
+
+PROFILE = "profiles/paper/config.yaml"
+RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    """The blocks of a dry run without a target, on fixtures of the genuine formats and nothing else changed."""
+    project = Project(tmp_path_factory.mktemp("plan"))
+    datasets = yaml.safe_load((ROOT / "config/paper.yaml").read_text())["datasets"]
+    roots = {}
+    for name, options in datasets.items():
+        roots[name] = {"root": str(project.folder / "originals" / name)}
+        FORMATS[options["reader"]].write(project.folder / "originals" / name, 0, False)
+    (project.folder / "config/roots.yaml").write_text(yaml.safe_dump({"datasets": roots}))
+    done = project.snakemake(
+        "--dry-run", "--profile", "profiles/paper", config=["config/paper.yaml", "config/roots.yaml"]
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    return RULE.findall(done.stdout)
+
+
+def test_a_bare_command_makes_both_tables_and_every_contact_sheet(plan):
+    count = {name: sum(rule == name for rule, _ in plan) for name, _ in plan}
+    assert {name: count[name] for name in ("table", "contact_sheet", "evaluate", "train_detector")} == {
+        "table": 2,
+        "contact_sheet": 7,
+        "evaluate": 13,
+        "train_detector": 13,
+    }
+    # One generator a source, and one adaptation a row of the paper's method.
+    assert (count["train_generator"], count["adapt"], count["compose"]) == (4, 5, 13)
+    # A target's three splits, and a source's two.
+    assert count["gather_shards"] == 3 * 3 + 4 * 2
+
+
+def test_direct_and_flexpose_rows_of_a_short_source_both_look_at_its_size(plan):
+    inputs = [block.split("output:")[0] for rule, block in plan if rule == "compose" and "samples.h5" in block]
+    assert sum("/coco/train.h5" in block or "/300-vw/train.h5" in block for block in inputs) == 3
+    assert not any("/surreal/" in block or "/3dhp/" in block for block in inputs)
+
+
+def test_the_profile_speaks_of_rules_that_there_are_and_of_all_that_use_a_gpu():
+    stated = yaml.safe_load((ROOT / PROFILE).read_text())["set-resources"]
+    rules = {name: body for path in (ROOT / "rules").glob("*.smk") for name, body in RULE.findall(path.read_text())}
+    assert set(stated) <= set(rules)
+    assert {name for name, body in rules.items() if "gpu=1" in body} <= set(stated)
+    assert all(set(entry) == {"mem_mb", "runtime"} for entry in stated.values())
+
+
+def test_the_profiles_resources_reach_the_jobs(plan):
+    stated = yaml.safe_load((ROOT / PROFILE).read_text())["set-resources"]
+    seen = set()
+    for rule, block in plan:
+        if rule in stated:
+            resources = re.search(r"resources: (.*)", block).group(1)
+            assert f"runtime={stated[rule]['runtime']}" in resources
+            assert f"mem_mb={stated[rule]['mem_mb'].split()[0]}" in resources
+            seen.add(rule)
+    assert set(stated) - seen == {"distances"}
