@@ -84,10 +84,10 @@ rule contact_sheet:
         "results/logs/data/{dataset}_contact_sheet.log",
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=5,
+        mem_mb=memory(1500),
+        runtime=30,
     params:
-        stamp=stamp("convert"),
+        stamp=stamp("contact_sheet"),
     script:
         "../workflow_scripts/contact_sheet.py"
 

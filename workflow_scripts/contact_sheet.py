@@ -1,4 +1,4 @@
-from flexpose_core.stages.convert import contact_sheet
+from flexpose_core.stages.contact_sheet import contact_sheet
 from flexpose_core.stages.reporting import reporting
 
 with reporting(snakemake.log[0], snakemake.threads):

@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="name the datasets").set_defaults(run=_list)
     check = commands.add_parser("check", help="what of the layout is there, what is missing and where to get it")
     check.set_defaults(run=_check)
-    show = commands.add_parser("show", help="write a contact sheet of poses, over images where there are any")
+    show = commands.add_parser("show", help="write a contact sheet of poses, over their images where these are found")
     show.set_defaults(run=_show)
     show.add_argument("--out", type=Path, default=Path("sheet.png"), help="the PNG file to write [%(default)s]")
     show.add_argument("--split", default="train", help="train, val or test [%(default)s]")

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
+
+AT_MOST = 100_000
+"""Files counted of a kind: more are as good."""
 
 
 @dataclass(frozen=True)
 class Expected:
     """Files that a dataset's root must hold, or may.
 
-    `pattern` is a glob below the root; `needed` says for what: always, for one split, for the images, or for nothing.
+    `pattern` is a glob below the root, `instead` another one that serves as well; `needed` says for what: always, for the images,
+    or for nothing.
     """
 
     pattern: str
     what: str
     needed: Literal["always", "images", "optional"] = "always"
+    instead: str | None = None
 
-    def found(self, root: Path, at_most: int = 100_000) -> int:
-        """Return how many files or folders there are, counting no further than `at_most`."""
-        return sum(1 for _, _ in zip(root.glob(self.pattern), range(at_most), strict=False))
+    def found(self, root: Path, at_most: int = AT_MOST) -> tuple[str, int]:
+        """Return the pattern that finds something, or the first, and how many files, counting no further than `at_most`."""
+        for pattern in (self.pattern, self.instead):
+            count = 0 if pattern is None else sum(1 for _ in islice(root.glob(pattern), at_most))
+            if pattern is not None and count:
+                return pattern, count
+        return self.pattern, 0
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Entry:
     """Poses that the FlexPose paper counts, by split; empty where it does not use the set."""
     note: str = ""
 
+
+LIMITED = "the paper's 121,000 poses are limit.train: 120000 and the 1,000 of pose-mixup"
 
 CATALOGUE = {
     "coco": Entry(
@@ -67,7 +79,7 @@ CATALOGUE = {
             Expected("mpi_inf_3dhp_test_set/TS[1-6]/imageSequence/img_*.jpg", "test images", "images"),
         ),
         paper={"train": 121_000},
-        note="the paper's count needs limit.train: 121000",
+        note=LIMITED,
     ),
     "surreal": Entry(
         title="SURREAL",
@@ -80,19 +92,17 @@ CATALOGUE = {
             Expected("data/cmu/*/run[0-2]/*/*.mp4", "videos", "images"),
         ),
         paper={"train": 121_000},
-        note="the paper's count needs limit.train: 121000; the root is the folder SURREAL",
+        note=f"the root is the folder SURREAL; {LIMITED}",
     ),
     "human36m": Entry(
         title="Human3.6M",
         obtain="vision.imar.ro/human3.6m, after registration",
         licence="academic use only, see its licence agreement",
         layout=(
-            Expected("S*/MyPoseFeatures/D2_Positions/*.cdf", "2D poses, as unpacked by hand", "optional"),
-            Expected("S*/Poses_D2_Positions/*.cdf", "2D poses, as named by the archives", "optional"),
+            Expected("S*/MyPoseFeatures/D2_Positions/*.cdf", "2D poses", instead="S*/Poses_D2_Positions/*.cdf"),
             Expected("S*/Videos/*.mp4", "videos", "images"),
         ),
         paper={"train": 3_600_000},
-        note="either of the two places of 2D poses is enough",
     ),
     "human36m-npz": Entry(
         title="Human3.6M as an .npz of 17 joints",
@@ -129,8 +139,16 @@ CATALOGUE = {
         obtain="wywu.github.io/projects/LAB/WFLW.html",
         licence="non-commercial research",
         layout=(
-            Expected("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt", "training list"),
-            Expected("WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_test.txt", "test list"),
+            Expected(
+                "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt",
+                "training list",
+                instead="WFLW_annotations/list_98pt_test/list_98pt_train.txt",
+            ),
+            Expected(
+                "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_test.txt",
+                "test list",
+                instead="WFLW_annotations/list_98pt_test/list_98pt_test.txt",
+            ),
             Expected("WFLW_images/*/*.jpg", "images", "images"),
         ),
         paper={"train": 7_500, "test": 2_500},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 
 from flexpose_core.errors import OutputError
 from flexpose_core.files import atomic_path
+from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.skeletons import Skeleton
 
 
@@ -51,6 +53,27 @@ def overlay_poses(
         for point in points[seen]:
             cv2.circle(image, point.tolist(), 24, (255, 255, 255), -1, cv2.LINE_AA, 4)
     return drawn
+
+
+def pose_cells(
+    poses: np.ndarray, visibility: np.ndarray, images: Sequence[np.ndarray | None], skeleton: Skeleton, side: int
+) -> np.ndarray:
+    """Return a picture (N, side, side, 3) uint8 of each pose (N, K, 2): over its image, every second one bare, or a drawing.
+
+    `images` are (S, S, 3) uint8, or None where a pose has none. Joints that `visibility` (N, K) calls invisible are left out.
+    """
+    cells = np.zeros((len(poses), side, side, 3), np.uint8)
+    over_images = 0
+    for place, image in enumerate(images):
+        row = slice(place, place + 1)
+        if image is not None:
+            cells[row] = enlarge(image[None], side)
+            over_images += 1
+        if image is None and visibility[row].all():
+            cells[row] = draw_lines(poses[row], skeleton, side)
+        elif image is None or over_images % 2 == 0:
+            cells[row] = overlay_poses(cells[row], poses[row], skeleton, visibility[row])
+    return cells
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:

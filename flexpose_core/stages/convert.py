@@ -1,4 +1,4 @@
-"""From a raw dataset to pose caches, a card of counts, and a contact sheet.
+"""From a raw dataset to pose caches and a card of counts.
 
 A split is converted whole, or in shards: each of these reads a range of the dataset's files or sequences, and `gather_shards`
 joins them, in order, into the cache that one shard would give.
@@ -24,20 +24,16 @@ from flexpose_core.poses.cache import (
     CHUNK,
     cached_images,
     describe_cache,
-    load_cache,
     open_cache,
     read_rows,
     write_cache,
 )
-from flexpose_core.rendering.drawn import draw_lines
-from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
 from flexpose_core.skeletons import skeleton_named
 
 NORMALISATION = (
     "x, y in 0..1 over the crop; in the cut-out image of S pixels: value * S - 0.5; in the original picture, where `crop` is "
     "stored as x, y, width, height: value * (width, height) + (x, y) - 0.5"
 )
-_SHEET_COLUMNS, _SHEET_ROWS, _SHEET_SIDE = 12, 4, 128
 
 
 def convert(name: str, options: DatasetOptions, split: str, seed: int, out: Path, card: Path) -> None:
@@ -141,18 +137,3 @@ def _write(
     count = write_cache(out, batches, skeleton_named(skeleton), attributes)
     stated = {"dataset": name, "split": split, "poses": count, "counts": counts, "bytes": out.stat().st_size}
     write_json(card, {**stated, "paper": paper or {}})
-
-
-def contact_sheet(cache: Path, seed: int, out: Path) -> None:
-    """Draw poses at random over their images, every second one bare; without images, draw the skeletons."""
-    with open_cache(cache) as file:
-        has_images = "images" in file
-    poses = load_cache(cache, images=has_images)
-    count = _SHEET_COLUMNS * _SHEET_ROWS
-    chosen = np.sort(seeds.rng(seed, "contact_sheet").choice(len(poses), min(count, len(poses)), replace=False))
-    if poses.images is None:
-        cells = draw_lines(poses.poses[chosen], poses.skeleton, _SHEET_SIDE)
-    else:
-        cells = enlarge(poses.images[chosen], _SHEET_SIDE)
-        cells[1::2] = overlay_poses(cells, poses.poses[chosen], poses.skeleton, poses.visibility[chosen])[1::2]
-    write_png(out, tile(cells, _SHEET_COLUMNS))
