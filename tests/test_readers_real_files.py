@@ -1,15 +1,20 @@
 """Readers on genuine files, where they lie beside the project: samples too large or too licensed to be kept in it."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from flexpose_core.datasets import open_reader
+from flexpose_core.datasets.crops import from_crop
 from flexpose_core.datasets.options import CocoOptions, KeypointsJsonOptions, LspOptions, PennActionOptions
 from flexpose_core.datasets.pts import read_pts
+from flexpose_core.poses.batch import rebatch
+from flexpose_core.poses.images import decode_image
 from flexpose_core.skeletons import BODY15, FACE68
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -105,3 +110,58 @@ def test_genuine_pts_files_in_their_spacings():
         np.testing.assert_array_equal(points, numbers)
         left, right = FACE68.index("p45", "p36")
         assert points[left, 0] > points[right, 0]
+
+
+MPII_JOINTS = ("r_ankle", "r_knee", "r_hip", "l_hip", "l_knee", "l_ankle", "pelvis", "thorax", "upper_neck", "head_top",
+               "r_wrist", "r_elbow", "r_shoulder", "l_shoulder", "l_elbow", "l_wrist")  # fmt: skip
+
+
+@needs("mpii", "test_mpii.json")
+def test_the_mpii_sample_as_ones_own_data(tmp_path):
+    """MPII's list of people, written as keypoints-json, over the pictures that lie beside it."""
+    people = json.loads((DATA / "mpii" / "test_mpii.json").read_text())
+    images, annotations = [], []
+    for number, person in enumerate(people):
+        shutil.copy(DATA / "mpii" / person["image"], tmp_path)
+        height, width = cv2.imread(str(tmp_path / person["image"])).shape[:2]
+        images.append({"id": number, "file_name": person["image"], "width": width, "height": height})
+        keypoints = [
+            value
+            for (x, y), seen in zip(person["joints"], person["joints_vis"], strict=True)
+            for value in ((x - 1, y - 1, 2) if seen else (0, 0, 0))
+        ]
+        annotations.append({"image_id": number, "keypoints": keypoints})
+    category = {"id": 1, "keypoints": MPII_JOINTS}
+    (tmp_path / "mpii.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": [category]})
+    )
+    reader = open_reader(
+        KeypointsJsonOptions(
+            root=str(tmp_path),
+            train="mpii.json",
+            held_out=0,
+            complete=False,
+            images=True,
+            joints={"head": "head_top", "neck": "thorax"},
+        ),
+        0,
+    )
+    batches, counts = read(reader, "train")
+    (batch,) = rebatch(batches, len(people))
+    assert (counts["read"], counts["kept"], counts["dropped"]) == (5, 5, {})
+    assert batch.visibility.sum() > 0.8 * batch.visibility.size
+    # Every joint that is annotated lies in the picture, where the file says.
+    joints = from_crop(batch.poses.astype(float), batch.crop.astype(float))
+    for row, person in enumerate(people):
+        seen = batch.visibility[row] > 0
+        size = [images[row]["width"], images[row]["height"]]
+        assert ((joints[row][seen] > -0.5) & (joints[row][seen] < np.array(size) - 0.5)).all()
+        for name, theirs in {"head": "head_top", "l_wrist": "l_wrist", "r_ankle": "r_ankle"}.items():
+            place, number = BODY15.index(name)[0], MPII_JOINTS.index(theirs)
+            if seen[place]:
+                np.testing.assert_allclose(joints[row, place] + 1, person["joints"][number], atol=0.01)
+    # The pictures are not black where the people are.
+    for row, data in enumerate(batch.images):
+        image = decode_image(data)
+        places = np.clip(batch.poses[row][batch.visibility[row] > 0] * 128, 0, 127).astype(int)
+        assert image[places[:, 1], places[:, 0]].max(axis=1).mean() > 30
