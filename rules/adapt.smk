@@ -108,7 +108,7 @@ rule compose:
         "results/pose_sets/{pose_set}/poses.h5",
     log:
         "results/logs/pose_sets/{pose_set}_compose.log",
-    # Early where it can be: a source with too few poses then shows before anything is trained.
+    # As early as it can be: a source with too few poses then shows while little has been trained.
     priority: 40
     threads: 1
     resources:

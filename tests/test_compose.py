@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import yaml
+from conftest import ROOT
 
-from flexpose_core.errors import DataError
+from flexpose_core.errors import ConfigError, DataError
+from flexpose_core.options.config import load_config
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.compose import compose_adapted, compose_source, compose_target, draw_evenly
@@ -85,3 +88,13 @@ def test_a_target_gives_its_own(tmp_path, caches):
         compose_target(caches["few"], 9, False, 0, out)
     compose_target(caches["few"], 9, True, 0, out)
     assert (len(load_cache(out)), load_cache(out).attributes["missing"]) == (7, 2)
+
+
+def test_the_configuration_may_ask_for_more_than_a_drawn_source_holds_only_if_it_says_so():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    cell = config["cells"]["upright-everyday-direct"]
+    cell["annotation_set_size"] = 40_000
+    with pytest.raises(ConfigError, match=r"annotation_set_size: expected at most 37000 .*found 40000"):
+        load_config(config)
+    cell["take_all_if_short"] = True
+    assert load_config(config).cells["upright-everyday-direct"].take_all_if_short
