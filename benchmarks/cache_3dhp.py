@@ -19,7 +19,7 @@ from flexpose_core.poses.cache import load_cache
 from flexpose_core.stages.convert import convert_shard, gather_shards
 
 VIDEO_BYTES = 25e9
-"""The training set's, as the README of github.com/dariocazzani/mpi-pose-toolkit states its need of disk space."""
+"""The training set's, by the download script's `conf.ig`: "approx 25GB space … to download the complete training set"."""
 
 
 def main(count: int = 121_000, cameras: int = 8) -> None:
