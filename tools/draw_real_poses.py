@@ -50,7 +50,7 @@ def main(data: Path, out: Path) -> None:
 
 def bodies(options: AnnotatedOptions, count: int, spread: int = 1) -> np.ndarray:
     """Return pictures (count, S, S, 3) of poses spread over every so many-th file of the training split."""
-    reader = open_reader(options, 0)  # type: ignore[arg-type]
+    reader = open_reader(options, 0)
     batches = list(reader.read("train", reader.units("train")[::spread]))
     poses = np.concatenate([batch.poses for batch in batches])
     visibility = np.concatenate([batch.visibility for batch in batches])

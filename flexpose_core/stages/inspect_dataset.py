@@ -61,7 +61,7 @@ def _split_line(reader: Any, split: str) -> tuple[str, bool]:
     try:
         return f"  {split:10}{len(reader.units(split)):>7} files or sequences to read", True
     except DataError as error:
-        return f"  {split:10} cannot be read yet: {error}", False
+        return f"  {split:10}cannot be read yet: {error}", False
 
 
 def show_poses(name: str, root: Path, settings: list[str], split: str, count: int, units: int, out: Path) -> list[str]:
