@@ -1,6 +1,7 @@
 """What `snakemake -n` plans of the paper's configuration, and the resources that its profile gives the jobs."""
 
 import re
+from collections import Counter
 
 import pytest
 import yaml
@@ -12,8 +13,8 @@ RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory):
-    """The blocks of a dry run without a target, on fixtures of the genuine formats and nothing else changed."""
+def paper(tmp_path_factory):
+    """A project whose paper configuration points at fixtures of the genuine formats, nothing else changed."""
     project = Project(tmp_path_factory.mktemp("plan"))
     datasets = yaml.safe_load((ROOT / "config/paper.yaml").read_text())["datasets"]
     roots = {}
@@ -21,15 +22,23 @@ def plan(tmp_path_factory):
         roots[name] = {"root": str(project.folder / "originals" / name)}
         FORMATS[options["reader"]].write(project.folder / "originals" / name, 0, False)
     (project.folder / "config/roots.yaml").write_text(yaml.safe_dump({"datasets": roots}))
-    done = project.snakemake(
-        "--dry-run", "--profile", "profiles/paper", config=["config/paper.yaml", "config/roots.yaml"]
-    )
+    return project
+
+
+def planned(project, *arguments):
+    """The jobs of a dry run without a target, as rules and what is printed of them."""
+    done = project.snakemake("--dry-run", *arguments, config=["config/paper.yaml", "config/roots.yaml"])
     assert done.returncode == 0, done.stdout[-4000:]
     return RULE.findall(done.stdout)
 
 
+@pytest.fixture(scope="module")
+def plan(paper):
+    return planned(paper, "--profile", "profiles/paper")
+
+
 def test_a_bare_command_makes_both_tables_and_every_contact_sheet(plan):
-    count = {name: sum(rule == name for rule, _ in plan) for name, _ in plan}
+    count = Counter(rule for rule, _ in plan)
     assert {name: count[name] for name in ("table", "contact_sheet", "evaluate", "train_detector")} == {
         "table": 2,
         "contact_sheet": 7,
@@ -40,6 +49,10 @@ def test_a_bare_command_makes_both_tables_and_every_contact_sheet(plan):
     assert (count["train_generator"], count["adapt"], count["compose"]) == (4, 5, 13)
     # A target's three splits, and a source's two.
     assert count["gather_shards"] == 3 * 3 + 4 * 2
+
+
+def test_the_profile_changes_no_job(paper, plan):
+    assert Counter(rule for rule, _ in planned(paper)) == Counter(rule for rule, _ in plan)
 
 
 def test_direct_and_flexpose_rows_of_a_short_source_both_look_at_its_size(plan):
