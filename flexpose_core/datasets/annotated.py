@@ -101,7 +101,7 @@ class AnnotatedReader:
                 kept[gone] = False
 
         if self.options.stride > 1:
-            drop(batch.frame % self.options.stride != 0, "passed over by the stride")
+            drop(_ranks(batch) % self.options.stride != 0, "passed over by the stride")
         known = np.isfinite(batch.joints).all(axis=2)
         with np.errstate(invalid="ignore"):
             drop(known.any(axis=1) & (np.abs(np.nan_to_num(batch.joints)) > FAR_OUT).any(axis=(1, 2)), "joints far out")
@@ -178,6 +178,16 @@ class AnnotatedReader:
         return border_colour(shown) if behind is None else cut(behind, crop, self.options.image_size)
 
 
+def _ranks(batch: RawBatch) -> np.ndarray:
+    """Return the place (n,) of each frame in its sequence: frame numbers may start anywhere and leave some out."""
+    order = np.lexsort((batch.frame, batch.sequence))
+    starts = np.flatnonzero(np.diff(batch.sequence[order], prepend=-2))
+    lengths = np.diff(starts, append=len(order))
+    ranks = np.empty(len(order), int)
+    ranks[order] = np.arange(len(order)) - np.repeat(starts, lengths)
+    return ranks
+
+
 def _in_picture(batch: RawBatch) -> np.ndarray:
     """Return which joints (n, K) lie on a pixel of the picture, all of them where its size is unknown."""
     size = batch.picture_size[:, None]
@@ -209,6 +219,7 @@ def pose_batch(
         sequence=batch.sequence,
         frame=batch.frame,
         crop=crops,
+        source=batch.source,
         images=images,
         backgrounds=backgrounds,
     )

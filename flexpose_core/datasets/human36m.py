@@ -76,10 +76,9 @@ class Human36mReader:
         rows, lost = np.flatnonzero(~missing), np.flatnonzero(missing)
         camera = camera_of(path.stem) or 0
         subject = int(unit.partition("/")[0].removeprefix("S"))
-        pictures = None
-        if self.options.images:
-            video = self.root / f"S{subject}" / "Videos" / f"{path.stem}.mp4"
-            pictures = tuple(Picture(video, int(row)) for row in rows)
+        source = f"S{subject}/Videos/{path.stem}.mp4"
+        video = self.root / source
+        pictures = tuple(Picture(video, int(row)) for row in rows) if self.options.images else None
         yield raw_batch(
             map_joints(raw[rows], JOINTS_32, SOURCES, BODY15),
             rows,
@@ -88,6 +87,7 @@ class Human36mReader:
             camera=camera,
             sequence=self._numbers.of(split, unit, self.units),
             picture_size=CAMERA_SIZES[camera],
+            source=source,
             pictures=pictures,
             dropped=(Dropped("coordinates missing", len(lost), f"{unit}: record {lost[0]}"),) if len(lost) else (),
         )

@@ -12,7 +12,7 @@ from flexpose_core.datasets.joint_maps import derive_trunk, map_joints
 from flexpose_core.datasets.options import KeypointsJsonOptions
 from flexpose_core.datasets.raw import Picture, RawBatch, raw_batch
 from flexpose_core.datasets.splits import part_of_training
-from flexpose_core.datasets.untrusted import inside
+from flexpose_core.datasets.untrusted import inside, name_inside
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.skeletons import BODY15, Skeleton, skeleton_named
 
@@ -73,17 +73,20 @@ class KeypointsJsonReader:
 
     def _batch(self, rows: JsonRows, split: str, unit: str) -> RawBatch:
         stated = f"{self.root / unit}: images"
+        folder = self.folders[split]
+        sources = [
+            name_inside(f"{folder}/{image.file_name}".lstrip("/") if image.file_name else "", stated)
+            for image in rows.images
+        ]
         pictures = None
         if self.with_images:
-            pictures = tuple(
-                Picture(inside(self.root, f"{self.folders[split]}/{image.file_name}".lstrip("/"), stated))
-                for image in rows.images
-            )
+            pictures = tuple(Picture(inside(self.root, source, stated)) for source in sources)
         return raw_batch(
             self._mapped(rows, unit),
             rows.index,
             sequence=rows.index,
             picture_size=np.array([(image.width, image.height) for image in rows.images], np.int32).reshape(-1, 2),
+            source=sources,
             pictures=pictures,
             dropped=rows.dropped,
         )

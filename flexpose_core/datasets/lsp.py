@@ -53,11 +53,10 @@ class _LspReader:
         # MATLAB counts pixels from 1.
         raw = np.where(annotated[..., None] & np.isfinite(coordinates), coordinates - 1, np.nan)
         rows = self._rows(split, len(raw))
-        pictures = None
-        if self.options.images:
-            pictures = tuple(Picture(self.root / "images" / f"im{row + 1:0{self.digits}d}.jpg") for row in rows)
+        sources = [f"images/im{row + 1:0{self.digits}d}.jpg" for row in rows]
+        pictures = tuple(Picture(self.root / source) for source in sources) if self.options.images else None
         joints = map_joints(raw[rows], JOINTS, SOURCES, BODY15)
-        yield raw_batch(joints, rows, sequence=rows, pictures=pictures)
+        yield raw_batch(joints, rows, sequence=rows, source=sources, pictures=pictures)
 
     def _unpack(self, stored: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError

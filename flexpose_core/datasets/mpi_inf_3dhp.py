@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +109,6 @@ class Mpi3dhpReader:
             if (subject, number) == MISLABELLED[:2]:
                 rows = joints[MISLABELLED[2]]
                 joints[MISLABELLED[2]] = rows[:, BODY15.flip_permutation]
-            folder = path.parent / "imageSequence"
             yield self._batch(
                 joints[:frames],
                 np.arange(min(frames, len(stored))),
@@ -121,7 +119,7 @@ class Mpi3dhpReader:
                 sequence=(subject * 10 + number) * 100 + camera,
                 size=TRAINING_SIZE,
                 # S6/Seq2/video_2 ends early: its last frames are dropped as unreadable.
-                picture=partial(Picture, folder / f"video_{camera}.avi"),
+                source=f"S{subject}/Seq{number}/imageSequence/video_{camera}.avi",
                 beyond=max(0, len(stored) - frames),
             )
 
@@ -148,7 +146,7 @@ class Mpi3dhpReader:
             camera=0,
             sequence=subject,
             size=TEST_SIZES.get(subject, TRAINING_SIZE),
-            picture=lambda frame: Picture(path.parent / "imageSequence" / f"img_{frame + 1:06d}.jpg"),
+            source=[f"{TEST_FOLDER}/TS{subject}/imageSequence/img_{row + 1:06d}.jpg" for row in rows],
             dropped=dropped,
         )
 
@@ -162,7 +160,7 @@ class Mpi3dhpReader:
         camera: int,
         sequence: int,
         size: tuple[int, int],
-        picture: Callable[[int], Picture],
+        source: str | list[str],
         beyond: int = 0,
         dropped: tuple[Dropped, ...] = (),
     ) -> RawBatch:
@@ -173,6 +171,7 @@ class Mpi3dhpReader:
         if beyond:
             dropped = (*dropped, Dropped("beyond the pictures", beyond, f"{unit}: record {len(frames)}"))
         kept = frames[finite]
+        sources = source if isinstance(source, str) else [source[row] for row in np.flatnonzero(finite)]
         return raw_batch(
             joints[finite],
             kept,
@@ -181,6 +180,14 @@ class Mpi3dhpReader:
             camera=camera,
             sequence=sequence,
             picture_size=size,
-            pictures=tuple(picture(int(frame)) for frame in kept) if self.options.images else None,
+            source=sources,
+            pictures=self._pictures(sources, kept) if self.options.images else None,
             dropped=dropped,
         )
+
+    def _pictures(self, sources: str | list[str], frames: np.ndarray) -> tuple[Picture, ...]:
+        """Return the frames of a video, or the files of single pictures."""
+        if isinstance(sources, str):
+            video = self.root / sources
+            return tuple(Picture(video, int(frame)) for frame in frames)
+        return tuple(Picture(self.root / source) for source in sources)

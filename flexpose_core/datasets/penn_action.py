@@ -94,18 +94,16 @@ class PennActionReader:
                     f"{path}: {name}: expected numbers of shape (frames, {len(JOINTS)}), found {value.shape}"
                 )
         size = np.asarray(labels["dimensions"]).ravel()
-        if size.size < 2 or size.dtype.kind not in "iuf":
-            raise DataError(f"{path}: dimensions: expected height, width and frames, found shape {size.shape}")
+        if size.size < 2 or size.dtype.kind not in "iuf" or not ((size[:2] >= 1) & (size[:2] < 2**20)).all():
+            raise DataError(f"{path}: dimensions: expected height, width and frames, found {str(size[:3])[:80]}")
         raw = np.stack([x, y], axis=-1).astype(np.float64)
         raw[(visibility == 0) & (raw <= 1).all(axis=-1)] = np.nan
         raw -= 1  # MATLAB counts pixels from 1
         finite = np.isfinite(np.stack([x, y])).all(axis=(0, 2))
         rows = np.flatnonzero(finite)
         joints = derive_trunk(map_joints(raw[rows], JOINTS, SOURCES, BODY15), BODY15)
-        number = path.stem
-        pictures = None
-        if self.options.images:
-            pictures = tuple(Picture(self.root / "frames" / number / f"{row + 1:06d}.jpg") for row in rows)
+        sources = [f"frames/{path.stem}/{row + 1:06d}.jpg" for row in rows]
+        pictures = tuple(Picture(self.root / source) for source in sources) if self.options.images else None
         lost = np.flatnonzero(~finite)
         yield raw_batch(
             joints,
@@ -113,6 +111,7 @@ class PennActionReader:
             clip=_text(labels["action"]),
             sequence=self._numbers.of(split, unit, self.units),
             picture_size=(int(size[1]), int(size[0])),
+            source=sources,
             pictures=pictures,
             dropped=(Dropped("coordinates not finite", len(lost), f"{unit}: record {lost[0]}"),) if len(lost) else (),
         )

@@ -5,7 +5,7 @@ A raw reader knows a dataset's files and joint order, and nothing of crops, cach
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,8 @@ from flexpose_core.skeletons import Skeleton
 
 NO_CAMERA = -1
 NO_SUBJECT = -1
+LARGEST_NUMBER = 2**31 - 1
+"""Ids, frames and sizes are kept in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,13 @@ class RawBatch:
         camera and background.
     frame
         (n,) int32, the frame counted from 0, or the record's number or id in the file.
+    source
+        (n,) text objects, the picture's file or the video below the dataset's root, "" where not stated; None where there is
+        none. In a video the picture is its frame `frame`. Nothing was opened under these names.
     picture_size
         (n, 2) int32 width and height of the original picture in pixels, 0 where unknown.
     pictures
-        n of them, or None where the dataset has no pictures.
+        n of them, or None where they are not asked for.
     dropped
         What was met beside the poses that are here.
     """
@@ -73,6 +78,7 @@ class RawBatch:
     sequence: np.ndarray
     frame: np.ndarray
     picture_size: np.ndarray
+    source: np.ndarray | None = None
     pictures: tuple[Picture, ...] | None = None
     dropped: tuple[Dropped, ...] = ()
 
@@ -84,6 +90,8 @@ class RawBatch:
             expected = (n, 2) if name == "picture_size" else (n,)
             if getattr(self, name).shape != expected:
                 raise DataError(f"raw batch: expected {name} of shape {expected}, found {getattr(self, name).shape}")
+        if self.source is not None and self.source.shape != (n,):
+            raise DataError(f"raw batch: expected source of shape {(n,)}, found {self.source.shape}")
         if self.pictures is not None and len(self.pictures) != n:
             raise DataError(f"raw batch: expected {n} pictures, found {len(self.pictures)}")
 
@@ -92,9 +100,10 @@ class RawBatch:
 
     def take(self, rows: np.ndarray) -> RawBatch:
         """Return the poses at these places, (m,) int, without the records dropped."""
-        names = [f.name for f in fields(self) if f.name not in ("pictures", "dropped")]
+        names = [f.name for f in fields(self) if f.name not in ("pictures", "dropped", "source")]
         pictures = None if self.pictures is None else tuple(self.pictures[row] for row in rows)
-        return RawBatch(**{name: getattr(self, name)[rows] for name in names}, pictures=pictures)
+        source = None if self.source is None else self.source[rows]
+        return RawBatch(**{name: getattr(self, name)[rows] for name in names}, source=source, pictures=pictures)
 
 
 def raw_batch(
@@ -105,14 +114,22 @@ def raw_batch(
     camera: int | np.ndarray = NO_CAMERA,
     sequence: int | np.ndarray = 0,
     picture_size: tuple[int, int] | np.ndarray = (0, 0),
+    source: str | Sequence[str] | None = None,
     pictures: tuple[Picture, ...] | None = None,
     dropped: tuple[Dropped, ...] = (),
 ) -> RawBatch:
     """Make a RawBatch in which a single value stands for all of its poses."""
     n = len(joints)
+    names = None
+    if source is not None:
+        names = np.empty(n, object)
+        names[:] = source
 
     def each(value: int | np.ndarray, shape: tuple[int, ...] = (n,)) -> np.ndarray:
-        return np.broadcast_to(np.asarray(value, np.int32), shape)
+        numbers = np.asarray(value)
+        if numbers.size and (numbers.min() < -1 or numbers.max() > LARGEST_NUMBER):
+            raise DataError(f"raw batch: expected numbers from -1 to {LARGEST_NUMBER}, found {numbers.max()}")
+        return np.broadcast_to(numbers.astype(np.int32), shape)
 
     return RawBatch(
         joints=np.asarray(joints, np.float64),
@@ -122,6 +139,7 @@ def raw_batch(
         sequence=each(sequence),
         frame=each(frame),
         picture_size=each(np.asarray(picture_size), (n, 2)),
+        source=names,
         pictures=pictures,
         dropped=dropped,
     )

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flexpose_core.datasets.human36m_joints import JOINTS_32, SOURCES
+from flexpose_core.datasets.human36m_joints import JOINTS_32, SOURCES, camera_of
 from flexpose_core.datasets.joint_maps import map_joints
+from flexpose_core.datasets.numbering import numbered_files
 from flexpose_core.datasets.options import SimplifiedHuman36mOptions
-from flexpose_core.datasets.raw import Dropped, Picture, RawBatch, raw_batch
+from flexpose_core.datasets.raw import NO_CAMERA, Dropped, Picture, RawBatch, raw_batch
 from flexpose_core.datasets.splits import UnitNumbers, part_of_training
 from flexpose_core.datasets.untrusted import load_mat5
 from flexpose_core.errors import DataError
@@ -19,6 +20,8 @@ from flexpose_core.skeletons import BODY15
 
 FOLDER = "human_images"
 SIDE = 128
+MOST_FRAMES = 50_000
+"""No sequence is nearly as long: a file of a higher number is no frame."""
 MASKS = "BackgroudMask"
 """As the folder is spelt in the original."""
 
@@ -55,23 +58,29 @@ class SimplifiedHuman36mReader:
                 f"{self.root / FOLDER}: expected folders such as S{subjects[0]}/Landmarks/Walking, found none"
             )
         names = [path.relative_to(self.root).as_posix() for path in folders]
-        return names if split == "test" else part_of_training(names, split, self.options.held_out)
+        if split == "test":
+            return names
+        # All cameras of a sequence are held out together.
+        kept = set(part_of_training([_sequence(name) for name in names], split, self.options.held_out))
+        return [name for name in names if _sequence(name) in kept]
 
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:
         """Yield one sequence."""
         folder = self.root / unit
-        numbers = sorted(int(path.stem) for path in folder.glob("*.mat") if path.stem.isdigit())
-        if not numbers:
+        files, dropped = numbered_files(folder.glob("*.mat"), str, MOST_FRAMES, lambda path: f"{unit}/{path.name}")
+        if not files:
             raise DataError(f"{folder}: expected files such as 1.mat, found none")
-        faults: list[int] = []
-        kept, raw = [], []
-        for number in numbers:
-            points = self._points(folder / f"{number}.mat")
+        faults, kept, raw = [], [], []
+        for number, path in files.items():
+            points = self._points(path)
             if points is None:
-                faults.append(number)
+                faults.append(path)
             else:
                 kept.append(number)
                 raw.append(points)
+        if faults:
+            dropped.append(Dropped("coordinates missing", len(faults), f"{unit}/{faults[0].name}"))
+        camera = camera_of(folder.name)
         subject = folder.parent.parent
         rows = np.array(kept, int)
         pictures = None
@@ -90,10 +99,12 @@ class SimplifiedHuman36mReader:
             rows,
             clip=re.split(r"[\s.]", folder.name)[0],
             subject=int(subject.name.removeprefix("S")),
+            camera=NO_CAMERA if camera is None else camera,
             sequence=self._numbers.of(split, unit, self.units),
             picture_size=(SIDE, SIDE),
+            source=[f"{FOLDER}/{subject.name}/WithBackground/{folder.name}/{number}.jpg" for number in kept],
             pictures=pictures,
-            dropped=(Dropped("coordinates missing", len(faults), f"{unit}/{faults[0]}.mat"),) if faults else (),
+            dropped=tuple(dropped),
         )
 
     def _points(self, path: Path) -> np.ndarray | None:
@@ -107,3 +118,9 @@ class SimplifiedHuman36mReader:
             return None
         # Columns are y and x, as fractions of the side.
         return stored[:, ::-1].astype(np.float64) * SIDE
+
+
+def _sequence(unit: str) -> str:
+    """Return a unit's name without its camera, where it names one."""
+    name, dot, camera = unit.rpartition(".")
+    return name if dot and camera_of(camera) is not None else unit

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from flexpose_core.datasets.joint_maps import map_joints
+from flexpose_core.datasets.numbering import number_in
 from flexpose_core.datasets.options import SurrealOptions
-from flexpose_core.datasets.raw import Dropped, Picture, RawBatch, raw_batch
+from flexpose_core.datasets.raw import NO_SUBJECT, Dropped, Picture, RawBatch, raw_batch
 from flexpose_core.datasets.splits import UnitNumbers
 from flexpose_core.datasets.untrusted import load_mat5
 from flexpose_core.errors import DataError
@@ -72,6 +73,8 @@ class SurrealReader:
         paths = sorted(folder.glob("*_info.mat"))
         if not paths:
             raise DataError(f"{folder}: expected files such as {folder.name}_c0001_info.mat, found none")
+        if len(paths) > CLIPS_A_SEQUENCE:
+            raise DataError(f"{folder}: expected at most {CLIPS_A_SEQUENCE} clips, found {len(paths)}")
         for number, path in enumerate(paths):
             yield self._clip(path, unit, place * CLIPS_A_SEQUENCE + number)
 
@@ -91,17 +94,25 @@ class SurrealReader:
         )
         rows, lost = np.flatnonzero(~missing), np.flatnonzero(missing)
         name = path.name.removesuffix("_info.mat")
-        pictures = None
-        if self.options.images:
-            pictures = tuple(Picture(path.with_name(f"{name}.mp4"), int(row)) for row in rows)
+        video = path.with_name(f"{name}.mp4")
+        pictures = tuple(Picture(video, int(row)) for row in rows) if self.options.images else None
         return raw_batch(
             joints[rows],
             rows,
             clip=path.parent.name,
+            subject=_subject(path.parent.name),
             sequence=sequence,
             picture_size=SIZE,
+            source=f"{unit}/{video.name}",
             pictures=pictures,
             dropped=(Dropped("person not rendered", len(lost), f"{unit}/{path.name}: record {lost[0]}"),)
             if len(lost)
             else (),
         )
+
+
+def _subject(sequence: str) -> int:
+    """Return the subject's number in the CMU database of a sequence such as 01_02 or ung_104_05."""
+    words = sequence.split("_")
+    number = number_in(words[-2]) if len(words) > 1 else None
+    return NO_SUBJECT if number is None else number

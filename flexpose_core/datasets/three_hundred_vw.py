@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flexpose_core.datasets.numbering import number_in, numbered_files
 from flexpose_core.datasets.options import ThreeHundredVwOptions
 from flexpose_core.datasets.pts import read_pts
 from flexpose_core.datasets.raw import Dropped, Picture, RawBatch, raw_batch
@@ -15,6 +16,9 @@ from flexpose_core.errors import DataError
 from flexpose_core.skeletons import FACE68
 
 FOLDER = "300VW_Dataset_2015_12_14"
+LARGEST_VIDEO = 999_999
+MOST_FRAMES = 50_000
+"""No video is nearly as long: a file of a higher number is no frame."""
 
 
 def _numbers(text: str) -> frozenset[int]:
@@ -47,10 +51,9 @@ class ThreeHundredVwReader:
 
     def units(self, split: str) -> list[str]:
         """Return the video folders of a split, such as 300VW_Dataset_2015_12_14/001."""
-        folders = sorted(path for path in (self.root / FOLDER).glob("*") if path.name.isdigit() and path.is_dir())
-        if not folders:
+        names = self._videos()
+        if not names:
             raise DataError(f"{self.root / FOLDER}: expected video folders such as 001, found none")
-        names = {f"{FOLDER}/{path.name}": int(path.name) for path in folders}
         if split == "test":
             chosen = {video for category in self.options.categories for video in TEST_VIDEOS[category]}
             return [name for name, video in names.items() if video in chosen]
@@ -58,33 +61,52 @@ class ThreeHundredVwReader:
         training = [name for name, video in names.items() if video not in testing]
         return part_of_training(training, split, self.options.held_out)
 
+    def _videos(self) -> dict[str, int]:
+        """Return the number of each video folder, by unit."""
+        found: dict[str, int] = {}
+        for path in sorted((self.root / FOLDER).glob("*")):
+            # Folders of other names are none of the dataset's.
+            if not (path.name.isascii() and path.name.isdecimal() and path.is_dir()):
+                continue
+            number = number_in(path.name, LARGEST_VIDEO)
+            if number is None or number in found.values():
+                raise DataError(
+                    f"{path}: expected a number of one video only, up to {LARGEST_VIDEO}, found {path.name}"
+                )
+            found[f"{FOLDER}/{path.name}"] = number
+        return found
+
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:
         """Yield one video; 000001.pts is its first frame."""
         folder = self.root / unit
-        numbers = sorted(int(path.stem) for path in (folder / "annot").glob("*.pts") if path.stem.isdigit())
-        if not numbers:
+        files, dropped = numbered_files(
+            (folder / "annot").glob("*.pts"), "{:06d}".format, MOST_FRAMES, lambda path: f"{unit}/annot/{path.name}"
+        )
+        if not files:
             raise DataError(f"{folder / 'annot'}: expected files such as 000001.pts, found none")
         faces, frames, broken = [], [], []
-        for number in numbers:
+        for number, path in files.items():
             try:
+                if number == 0:
+                    raise DataError(f"{path}: expected frames counted from 1, found 0")
                 # Points count pixels from 1.
-                faces.append(read_pts(folder / "annot" / f"{number:06d}.pts") - 1)
+                faces.append(read_pts(path) - 1)
                 frames.append(number - 1)
             except DataError:
-                broken.append(number)
-        missing = sorted(set(range(1, numbers[-1] + 1)) - set(numbers))
-        dropped = [
-            Dropped(reason, len(lost), f"{unit}/annot/{lost[0]:06d}.pts")
-            for reason, lost in {"landmark file broken": broken, "frame without landmarks": missing}.items()
-            if lost
-        ]
-        rows = np.array(frames, int)
+                broken.append(path)
+        if broken:
+            dropped.append(Dropped("landmark file broken", len(broken), f"{unit}/annot/{broken[0].name}"))
+        missing = [number for number in range(1, max(files)) if number not in files]
+        if missing:
+            dropped.append(Dropped("frame without landmarks", len(missing), f"{unit}/annot/{missing[0]:06d}.pts"))
+        rows, video = np.array(frames, int), int(folder.name)
         yield raw_batch(
             np.array(faces).reshape(-1, len(FACE68), 2),
             rows,
             clip=folder.name,
-            subject=int(folder.name),
-            sequence=int(folder.name),
+            subject=video,
+            sequence=video,
+            source=f"{unit}/vid.avi",
             pictures=tuple(Picture(folder / "vid.avi", int(row)) for row in rows) if self.options.images else None,
             dropped=tuple(dropped),
         )

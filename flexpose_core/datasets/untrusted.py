@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +18,15 @@ import scipy.io
 
 from flexpose_core.errors import DataError
 
-EXPANDED_LIMIT = 600_000_000
-"""Bytes to which the variables asked of one file may expand; the largest original needs about 80 MB."""
+MOST_NUMBERS = 12_000_000
+"""Numbers that the variables asked of one file may hold: MPI-INF-3DHP's longest sequence has 10,051,000 in its 14 cells.
+
+Readers make float64 of them, so that bytes as they are stored would tell nothing of the memory needed.
+"""
+MOST_BYTES = 16 * MOST_NUMBERS
+LARGEST_FILE = 400_000_000
+NUMBERS_A_CELL = 1_000
+"""An array costs about so much whatever it holds."""
 
 # MATLAB 5 file format, tables 1-1 to 1-3: data types and array classes.
 _MI_MATRIX, _MI_COMPRESSED = 14, 15
@@ -38,10 +45,8 @@ def inside(root: Path, relative: str, stated_by: str) -> Path:
     stated_by
         The file and record that names the path, for the message.
     """
-    if "\0" in relative or len(relative) > _LONGEST_PATH:
-        raise DataError(f"{stated_by}: expected a path inside {root}, found {relative[:80]!r}")
     try:
-        path = Path(os.path.normpath(root / relative))
+        path = root / name_inside(relative, stated_by)
         resolved, base = path.resolve(), root.resolve()
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{stated_by}: expected a path inside {root}, found {relative[:80]!r}: {error}") from error
@@ -50,7 +55,25 @@ def inside(root: Path, relative: str, stated_by: str) -> Path:
     return path
 
 
-def read_bytes(path: Path, limit: int = EXPANDED_LIMIT) -> bytes:
+def name_inside(relative: str, stated_by: str) -> str:
+    """Return a path below a root in its shortest form, "" for none; raises DataError if it leads out of it as it is written.
+
+    Nothing is looked up on the disk: `inside` must have the last word before a file is opened.
+    """
+    shortest = os.path.normpath(relative) if relative else ""
+    outside = shortest.startswith("/") or shortest.split("/")[0] == ".."
+    # A lone surrogate stands in no UTF-8 text and in no file's name.
+    if (
+        outside
+        or "\0" in relative
+        or len(relative) > _LONGEST_PATH
+        or any("\ud800" <= sign <= "\udfff" for sign in relative)
+    ):
+        raise DataError(f"{stated_by}: expected a path inside the root, found {relative[:80]!r}")
+    return shortest
+
+
+def read_bytes(path: Path, limit: int = LARGEST_FILE) -> bytes:
     """Return a file's bytes; raises DataError if it is missing, unreadable or longer than `limit`."""
     try:
         size = path.stat().st_size
@@ -63,7 +86,7 @@ def read_bytes(path: Path, limit: int = EXPANDED_LIMIT) -> bytes:
         raise DataError(f"{path}: could not be read: {error.strerror or error}") from error
 
 
-def read_text(path: Path, limit: int = EXPANDED_LIMIT) -> str:
+def read_text(path: Path, limit: int = LARGEST_FILE) -> str:
     """Return a UTF-8 text; raises DataError if it is none."""
     try:
         return read_bytes(path, limit).decode("utf-8")
@@ -83,7 +106,7 @@ def load_mat5(path: Path, *names: str) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If the file is none, is damaged, lacks a variable, or declares more than it holds.
+        If the file is none, is damaged, lacks a variable, declares more than it holds, or holds more numbers than any original.
     """
     data = read_bytes(path)
     try:
@@ -98,18 +121,20 @@ def load_mat5(path: Path, *names: str) -> dict[str, Any]:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:
         # On damaged files scipy raises whatever its parsing runs into.
-        raise DataError(f"{path}: damaged MATLAB 5 file: {_one_line(error)}") from error
+        raise DataError(f"{path}: damaged MATLAB 5 file: {one_line(error)}") from error
     for name in names:
         if name not in loaded:
-            raise DataError(f"{path}: expected a variable {name!r}, found {_found(loaded)}")
+            raise DataError(f"{path}: expected a variable {name!r}, found {found_names(loaded)}")
     return {name: loaded[name] for name in names}
 
 
-def _found(names: Any) -> str:
+def found_names(names: Any) -> str:
+    """Return names that a file has, for a message."""
     return ", ".join(sorted(str(name)[:40] for name in names if not str(name).startswith("__"))[:12]) or "none"
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
     text = " ".join(str(error).split())
     return (text or type(error).__name__)[:200]
 
@@ -118,7 +143,7 @@ def _check_mat5(data: bytes, names: set[str]) -> None:
     if len(data) < 128 or data[126:128] not in (b"IM", b"MI"):
         raise DataError("expected a MATLAB 5 file, found another format")
     order = "<" if data[126:128] == b"IM" else ">"
-    place, total = 128, 0
+    place, room = 128, _Room()
     while place + 8 <= len(data):
         kind, size = struct.unpack(order + "II", data[place : place + 8])
         body = memoryview(data)[place + 8 : place + 8 + size]
@@ -127,20 +152,29 @@ def _check_mat5(data: bytes, names: set[str]) -> None:
         if kind == _MI_COMPRESSED:
             head = _expand(body, 4096)
             if _name_of(head[8:], order) in names:
-                whole = _expand(body, EXPANDED_LIMIT + 1)
-                total += len(whole)
-                _limit(total)
-                _check_matrix(memoryview(whole)[8:], order, 0)
+                whole = _expand(body, MOST_BYTES + 1)
+                room.take(len(whole), 0)
+                _check_matrix(memoryview(whole)[8:], order, room)
         elif kind == _MI_MATRIX and _name_of(bytes(body[:4096]), order) in names:
-            total += size
-            _limit(total)
-            _check_matrix(body, order, 0)
+            room.take(size, 0)
+            _check_matrix(body, order, room)
         place += 8 + size
 
 
-def _limit(total: int) -> None:
-    if total > EXPANDED_LIMIT:
-        raise DataError(f"expected variables of at most {EXPANDED_LIMIT / 1e6:.0f} MB, found more")
+class _Room:
+    """What the variables of a file may still take."""
+
+    def __init__(self) -> None:
+        self.bytes, self.numbers = MOST_BYTES, MOST_NUMBERS
+
+    def take(self, size: int, numbers: int) -> None:
+        self.bytes, self.numbers = self.bytes - size, self.numbers - numbers
+        if self.bytes < 0:
+            raise DataError(f"expected variables of at most {MOST_BYTES / 1e6:.0f} MB, found more")
+        if self.numbers < 0:
+            raise DataError(
+                f"expected at most {MOST_NUMBERS} numbers, a cell counting as {NUMBERS_A_CELL} of them, found more"
+            )
 
 
 def _expand(body: memoryview, limit: int) -> bytes:
@@ -178,11 +212,12 @@ def _name_of(body: bytes, order: str) -> str:
         return ""
 
 
-def _check_matrix(body: memoryview, order: str, depth: int) -> None:
+def _check_matrix(body: memoryview, order: str, room: _Room, depth: int = 0) -> None:
     """Refuse classes that are not plain data, and dimensions for which the element has no bytes."""
     if depth > _MAX_DEPTH:
         raise DataError(f"expected arrays nested at most {_MAX_DEPTH} deep, found more")
     if not len(body):
+        room.take(0, NUMBERS_A_CELL)
         return
     parts = _elements(body, order)
     try:
@@ -195,16 +230,15 @@ def _check_matrix(body: memoryview, order: str, depth: int) -> None:
         raise DataError("damaged MATLAB 5 file: expected the header of an array") from error
     if array_class not in (_CELL, _STRUCT, _CHAR, *_NUMERIC):
         raise DataError(f"expected plain arrays, found class {_CLASS_NAMES.get(array_class, array_class)}")
-    count = 1
-    for side in shape:
-        count *= side
+    count = math.prod(shape)
     # Every element takes a byte at least, every cell its own header.
     if min(shape, default=-1) < 0 or count * (8 if array_class in (_CELL, _STRUCT) else 1) > len(body):
         raise DataError(f"expected an array that fits {len(body)} bytes, found dimensions {shape[:4]}")
+    room.take(0, count * (NUMBERS_A_CELL if array_class in (_CELL, _STRUCT) else 1) + NUMBERS_A_CELL)
     if array_class in (_CELL, _STRUCT):
         for kind, content in parts:
             if kind == _MI_MATRIX:
-                _check_matrix(content, order, depth + 1)
+                _check_matrix(content, order, room, depth + 1)
 
 
 @contextmanager
@@ -218,14 +252,14 @@ def open_mat73(path: Path) -> Iterator[h5py.File]:
     except DataError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: damaged MATLAB 7.3 file: {_one_line(error)}") from error
+        raise DataError(f"{path}: damaged MATLAB 7.3 file: {one_line(error)}") from error
 
 
-def mat73_array(file: h5py.File, path: Path, name: str, limit: int = EXPANDED_LIMIT) -> np.ndarray:
+def mat73_array(file: h5py.File, path: Path, name: str) -> np.ndarray:
     """Return a numeric variable of an open MATLAB 7.3 file, in HDF5's order (MATLAB's reversed)."""
     link = file.get(name, getlink=True)
     if link is None:
-        raise DataError(f"{path}: expected a variable {name!r}, found {_found(file.keys())}")
+        raise DataError(f"{path}: expected a variable {name!r}, found {found_names(file.keys())}")
     if not isinstance(link, h5py.HardLink):
         raise DataError(f"{path}: {name}: expected data in the file, found a link")
     data = file[name]
@@ -233,47 +267,9 @@ def mat73_array(file: h5py.File, path: Path, name: str, limit: int = EXPANDED_LI
         raise DataError(f"{path}: {name}: expected an array of numbers, found {getattr(data, 'dtype', 'a group')}")
     if data.external is not None or data.is_virtual:
         raise DataError(f"{path}: {name}: expected data in the file, found a reference to another one")
-    if data.size * data.dtype.itemsize > limit:
-        raise DataError(f"{path}: {name}: expected at most {limit / 1e6:.0f} MB, found shape {data.shape}")
+    # A chunk is unpacked whole, also where the array is smaller.
+    if max(data.size, math.prod(data.chunks or ())) > MOST_NUMBERS:
+        raise DataError(
+            f"{path}: {name}: expected at most {MOST_NUMBERS} numbers, found shape {data.shape} in chunks of {data.chunks}"
+        )
     return data[()]
-
-
-def load_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """Load arrays of an .npz without pickle; raises DataError for what is missing, damaged, or larger than it may be."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {name: _npy(archive, name, path) for name in names}
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except DataError:
-        raise
-    except Exception as error:
-        # On damaged archives zipfile raises whatever its parsing runs into.
-        raise DataError(f"{path}: damaged .npz: {_one_line(error)}") from error
-
-
-def _npy(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
-    members = {info.filename: info for info in archive.infolist()}
-    if f"{name}.npy" not in members:
-        raise DataError(f"{path}: expected an array {name!r}, found {_found(members)}")
-    size = members[f"{name}.npy"].file_size
-    if size > EXPANDED_LIMIT:
-        raise DataError(f"{path}: {name}: expected at most {EXPANDED_LIMIT / 1e6:.0f} MB, found {size / 1e6:.0f} MB")
-    with archive.open(f"{name}.npy") as member:
-        header, dtype = _npy_header(member, name, path)
-        wanted = int(np.prod(header[0], dtype=object)) * dtype.itemsize
-        if wanted > size:
-            raise DataError(f"{path}: {name}: expected {wanted} bytes for shape {header[0]}, found {size}")
-        data = member.read(wanted)
-    if len(data) < wanted:
-        raise DataError(f"{path}: {name}: truncated: expected {wanted} bytes, found {len(data)}")
-    return np.frombuffer(data, dtype).reshape(header[0], order="F" if header[1] else "C")
-
-
-def _npy_header(member: Any, name: str, path: Path) -> tuple[tuple[tuple[int, ...], bool], np.dtype]:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(member, max_header_size=10_000)
-    if dtype.hasobject:
-        raise DataError(f"{path}: {name}: expected plain numbers or text, found pickled objects")
-    return (shape, fortran), dtype

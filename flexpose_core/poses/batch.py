@@ -28,6 +28,9 @@ class PoseBatch:
     crop
         (n, 4) float32, the crop (x, y, width, height) in pixels of the original picture, or None where there is none; see
         `flexpose_core.datasets.crops` for the way back.
+    source
+        (n,) text objects, the path of the original picture or video below the dataset's root, "" where it is not stated; None
+        where there are no originals. In a video it is the frame `frame`.
     images, backgrounds
         (n,) objects, the encoded image of each pose and of what is known of its background, or None; see `encode_images`.
     """
@@ -40,6 +43,7 @@ class PoseBatch:
     sequence: np.ndarray
     frame: np.ndarray
     crop: np.ndarray | None = None
+    source: np.ndarray | None = None
     images: np.ndarray | None = None
     backgrounds: np.ndarray | None = None
 
@@ -52,7 +56,7 @@ class PoseBatch:
             expected = self.poses.shape[:2] if name == "visibility" else (n,)
             if found != expected:
                 raise DataError(f"pose batch: expected {name} of shape {expected}, found {found}")
-        for name, shape in {"crop": (n, 4), "images": (n,), "backgrounds": (n,)}.items():
+        for name, shape in {"crop": (n, 4), "source": (n,), "images": (n,), "backgrounds": (n,)}.items():
             value = getattr(self, name)
             if value is not None and value.shape != shape:
                 raise DataError(f"pose batch: expected {name} of shape {shape}, found {value.shape}")

@@ -8,6 +8,9 @@ Layout (N poses, K joints, Q backgrounds)
     clip_names   (C,)      text
     subject, camera, sequence, frame   (N,) int32
     crop         (N, 4)    float32   where poses were cut out of larger pictures
+    source       (N,)      int32     there too, the original picture or video, into names of which the
+    source_names (B",)     uint8     UTF-8 text stands one after the other; one that follows itself is kept once
+    source_ends  (C',)     int64     where each ends
     images       (B,)      uint8     only in datasets with images: encoded, one after the other
     image_ends   (N,)      int64     where each ends
     backgrounds  (B',)     uint8     with them, what is known of the background, also encoded
@@ -34,6 +37,7 @@ from flexpose_core.errors import DataError, OutputError
 from flexpose_core.files import atomic_path, digest, require_space
 from flexpose_core.poses.batch import PoseBatch, rebatch
 from flexpose_core.poses.images import EncodedImages, decode_image
+from flexpose_core.poses.sources import Sources
 from flexpose_core.skeletons import Skeleton, skeleton_named
 
 FORMAT = "flexpose-poses-2"
@@ -42,7 +46,7 @@ BYTES_CHUNK = 1 << 16
 IN_MEMORY = 512_000_000
 """Encoded images of fewer bytes than this are loaded whole; more are read from the file when they are asked for."""
 _ROW_FIELDS = ("subject", "camera", "sequence", "frame")
-_REPETITIVE = (*_ROW_FIELDS, "clip", "visibility", "background")
+_REPETITIVE = (*_ROW_FIELDS, "clip", "visibility", "background", "source", "source_names", "source_ends")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class PoseSet:
     sequence: np.ndarray
     frame: np.ndarray
     crop: np.ndarray | None
+    source: Sources | None
     images: EncodedImages | None
     backgrounds: EncodedImages | None
     background: np.ndarray | None
@@ -121,9 +126,9 @@ class _CacheWriter:
         self.file, self.skeleton, self.path = file, skeleton, path
         self.clips: dict[str, int] = {}
         self.count = 0
+        self.sources = _BytesWriter(self, "source_names", "source_ends")
         self.images = _BytesWriter(self, "images", "image_ends")
         self.backgrounds = _BytesWriter(self, "backgrounds", "background_ends")
-        self.last_background: bytes | None = None
 
     def write(self, batches: Iterable[PoseBatch], may_be_empty: bool) -> int:
         # Whole chunks at a time: the file's bytes then do not depend on how the reader batches.
@@ -164,21 +169,14 @@ class _CacheWriter:
             self._extend(name, np.asarray(getattr(batch, name), np.int32))
         if batch.crop is not None:
             self._extend("crop", np.asarray(batch.crop, np.float32))
+        if batch.source is not None:
+            # Not looked up among all: a dataset of stills has as many names as poses.
+            names = [str(name).encode("utf-8", "surrogateescape") for name in batch.source]
+            self._extend("source", self.sources.append_runs(names))
         if batch.images is not None and batch.backgrounds is not None:
             self.images.append(list(batch.images))
-            self._extend("background", self._append_backgrounds(batch.backgrounds))
+            self._extend("background", self.backgrounds.append_runs(list(batch.backgrounds)))
         self.count += len(batch)
-
-    def _append_backgrounds(self, backgrounds: np.ndarray) -> np.ndarray:
-        """Write each background that differs from the one before it, and return the number of every pose's."""
-        fresh, numbers = [], []
-        for data in backgrounds:
-            if data != self.last_background:
-                fresh.append(data)
-                self.last_background = data
-            numbers.append(self.backgrounds.count + len(fresh) - 1)
-        self.backgrounds.append(fresh)
-        return np.array(numbers, np.int32)
 
     def _extend(self, name: str, rows: np.ndarray) -> None:
         dataset = self.dataset(name, rows.dtype, rows.shape[1:], CHUNK)
@@ -203,11 +201,23 @@ class _CacheWriter:
 
 
 class _BytesWriter:
-    """Encoded images, one after the other, and where each ends."""
+    """Encoded images or names, one after the other, and where each ends."""
 
     def __init__(self, cache: _CacheWriter, data: str, ends: str) -> None:
         self.cache, self.data, self.ends = cache, data, ends
         self.count = self.size = 0
+        self.last: bytes | None = None
+
+    def append_runs(self, encoded: list[bytes]) -> np.ndarray:
+        """Write each entry that differs from the one before it, and return the numbers (n,) int32 of all."""
+        fresh, numbers = [], []
+        for data in encoded:
+            if data != self.last:
+                fresh.append(data)
+                self.last = data
+            numbers.append(self.count + len(fresh) - 1)
+        self.append(fresh)
+        return np.array(numbers, np.int32)
 
     def append(self, encoded: list[bytes]) -> None:
         if not encoded:
@@ -245,6 +255,7 @@ def load_cache(path: str | Path, images: bool = False) -> PoseSet:
             visibility=file["visibility"][:],
             clip=names[file["clip"][:]],
             crop=file["crop"][:] if "crop" in file else None,
+            source=_sources(file, slice(None), whole=True),
             images=cached_images(file, path) if images else None,
             backgrounds=cached_images(file, path, "background") if images else None,
             background=file["background"][:] if images else None,
@@ -257,6 +268,14 @@ def load_cache(path: str | Path, images: bool = False) -> PoseSet:
     finally:
         if not images or file["images"].size < IN_MEMORY:
             file.close()
+
+
+def _sources(file: h5py.File, rows: slice, whole: bool = False) -> Sources | None:
+    """Return the originals of these poses of an open cache, or None; if not `whole`, as long as it stays open."""
+    if "source" not in file:
+        return None
+    text, ends = file["source_names"], file["source_ends"]
+    return Sources(file["source"][rows], text[:] if whole else text, ends[:] if whole else ends)
 
 
 def cached_images(file: h5py.File, path: str | Path, kind: Literal["image", "background"] = "image") -> EncodedImages:
@@ -311,11 +330,13 @@ def read_rows(
 
     try:
         names = file["clip_names"].asstr()[:]
+        sources = _sources(file, slice(low, high))
         return PoseBatch(
             poses=column("poses"),
             visibility=column("visibility"),
             clip=names[column("clip")],
             crop=column("crop") if "crop" in file else None,
+            source=None if sources is None else sources[rows - low],
             images=None if images is None else _encoded(images, rows),
             backgrounds=None if backgrounds is None else _encoded(backgrounds, column("background")),
             **{name: column(name) for name in _ROW_FIELDS},
