@@ -16,6 +16,7 @@ from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.images import encode_images
 
 _PICTURES_AT_A_TIME = 256
+OUTSIDE = "joints outside the picture"
 FAR_OUT = 1e6  # pixels; no picture is that wide, and beyond it float32 could not tell pixels apart
 
 
@@ -109,7 +110,7 @@ class AnnotatedReader:
         drop(~known.any(axis=1), "no joint annotated")
         if self.options.complete:
             drop(~known.all(axis=1), "joints not annotated")
-            drop(~visible.all(axis=1), "joints outside the picture")
+            drop(~visible.all(axis=1), OUTSIDE)
         boxes = boxes_of(batch.joints)
         with np.errstate(invalid="ignore"):
             drop(~(longer_sides(boxes) >= self.options.crop.min_side), "smaller than crop.min_side")
@@ -153,9 +154,14 @@ class AnnotatedReader:
                 if image is None:
                     counts.drop("picture missing or unreadable", 1, f"{unit}: record {batch.frame[row]}")
                     continue
-                stated = batch.picture_size[row]
-                if stated.all() and (image.shape[1], image.shape[0]) != (stated[0], stated[1]):
+                stated, size = batch.picture_size[row], np.array([image.shape[1], image.shape[0]])
+                if stated.all() and (stated != size).any():
                     counts.drop("picture of another size than stated", 1, f"{unit}: record {batch.frame[row]}")
+                    continue
+                # Where no annotation states the size, only now is it known.
+                visible[row] &= _inside(batch.joints[row], size)
+                if self.options.complete and not visible[row].all():
+                    counts.drop(OUTSIDE, 1, f"{unit}: record {batch.frame[row]}")
                     continue
                 rows.append(row)
                 cuts.append(cut(image, crops[row], self.options.image_size))
@@ -191,9 +197,13 @@ def _ranks(batch: RawBatch) -> np.ndarray:
 def _in_picture(batch: RawBatch) -> np.ndarray:
     """Return which joints (n, K) lie on a pixel of the picture, all of them where its size is unknown."""
     size = batch.picture_size[:, None]
+    return _inside(batch.joints, size) | (size <= 0).any(axis=2)
+
+
+def _inside(joints: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return which joints (..., 2) lie on a pixel of a picture of this size (..., 2)."""
     with np.errstate(invalid="ignore"):
-        inside = (batch.joints >= -0.5) & (batch.joints < size - 0.5)
-    return np.all(inside | (size <= 0), axis=2)
+        return np.all((joints >= -0.5) & (joints < size - 0.5), axis=-1)
 
 
 def pose_batch(

@@ -6,21 +6,40 @@ ten times as much.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from flexpose_core.datasets.raw import Dropped
 from flexpose_core.datasets.untrusted import read_bytes
 from flexpose_core.errors import DataError
 
 BATCH = 4096
-LARGEST_FILE = 2_000_000_000
-Key = int | str
+LARGEST_FILE = 600_000_000
+BYTES_AN_ENTRY = 500
+MOST_MEMORY = 720_000_000
+"""A file and its entries, counted as so many bytes each: COCO's train file, 240 MB and 390,000 entries, counts as 440 MB."""
+LARGEST_ENTRY = 1_000_000
+MOST_NAMES = 100_000_000
+"""Bytes of all pictures' names and ids."""
+_NUMBERS_A_BATCH = BATCH * 17
+Key = int | Annotated[str, Meta(max_length=300)]
+
+
+class _Object(msgspec.Struct, gc=False):
+    """Any object: nothing of it is kept."""
+
+
+class _Form(msgspec.Struct):
+    images: list[_Object]
+    annotations: list[_Object]
+    categories: list[_Object]
 
 
 class _File(msgspec.Struct):
@@ -33,7 +52,7 @@ class JsonImage(msgspec.Struct):
     """An entry of `images`; sizes in pixels, 0 where not stated."""
 
     id: Key
-    file_name: str = ""
+    file_name: Annotated[str, Meta(max_length=1000)] = ""
     width: float = 0
     height: float = 0
 
@@ -69,45 +88,63 @@ class CocoJson:
     Raises
     ------
     DataError
-        If it is no such file, or no category of it names its keypoints.
+        If it is no such file, no category of it names its keypoints, or it would take more memory than any original.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         data = read_bytes(path, LARGEST_FILE)
+        memory = len(data) + BYTES_AN_ENTRY * data.count(b"{")
+        if memory > MOST_MEMORY:
+            raise DataError(
+                f"{path}: expected entries that fit {MOST_MEMORY / 1e6:.0f} MB, found {data.count(b'{')} in {len(data)} bytes"
+            )
         try:
+            # Entries that are no objects are refused before a list is made of them.
+            msgspec.json.decode(data, type=_Form)
             self._file = msgspec.json.decode(data, type=_File)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"{path}: expected COCO's images, annotations and categories, found: {error}") from error
-        self.damaged_images = 0
+        self._lost_images: dict[str, tuple[int, int]] = {}
         self.images: dict[Key, JsonImage] = {}
-        for image in _decoded(self._file.images, JsonImage):
+        names = 0
+        for index, image in enumerate(_decoded(self._file.images, JsonImage)):
             # Sizes go into int32, and NaN is no size.
-            if image is None or image.id in self.images or not (0 <= image.width < 2**31 and 0 <= image.height < 2**31):
-                self.damaged_images += 1
+            if image is None or not (0 <= image.width < 2**31 and 0 <= image.height < 2**31):
+                _count(self._lost_images, "damaged entry of a picture", index)
+            elif image.id in self.images:
+                _count(self._lost_images, "repeated id of a picture", index)
             else:
                 self.images[image.id] = image
+                names += sys.getsizeof(image.file_name) + sys.getsizeof(image.id)
+            if names > MOST_NAMES:
+                raise DataError(f"{path}: images: expected names of at most {MOST_NAMES / 1e6:.0f} MB, found more")
+        self._file.images.clear()
         categories = [category for category in _decoded(self._file.categories, _Category) if category is not None]
         self.names = {category.id: tuple(category.keypoints) for category in categories if category.keypoints}
         if not self.names:
             raise DataError(f"{path}: categories: expected one that names its keypoints, found none")
 
-    def rows(self, images: Container[Key]) -> Iterator[JsonRows]:
+    def rows(self, images: Container[Key], unclaimed: bool = True) -> Iterator[JsonRows]:
         """Yield the annotations of these images, up to 4,096 at a time, and what was dropped on the way.
 
-        Crowds, annotations without a keypoint, and damaged or repeated ones are dropped.
+        Crowds, annotations without a keypoint, and damaged or repeated ones are dropped. What is dropped and belongs to no image
+        is counted only if `unclaimed`, so that it is counted once of a file that two splits share.
         """
         waiting = _Waiting(self)
+        if unclaimed:
+            waiting.dropped.update(self._lost_images)
         seen: set[Key] = set()
         for index, annotation in enumerate(_decoded(self._file.annotations, _Annotation)):
             reason = self._refusal(annotation, seen)
-            if annotation is not None and annotation.image_id in self.images and annotation.image_id not in images:
+            claimed = annotation is not None and annotation.image_id in self.images
+            if (annotation.image_id not in images) if claimed else not unclaimed:
                 continue
             if reason is not None or annotation is None:
                 waiting.drop(reason or "damaged annotation", index)
                 continue
             names = self._names_of(annotation)
-            if names != waiting.names or len(waiting.index) == BATCH:
+            if names != waiting.names or len(waiting.index) >= max(1, min(BATCH, _NUMBERS_A_BATCH // len(names))):
                 if waiting.index:
                     yield waiting.flush()
                 waiting.names = names
@@ -157,13 +194,12 @@ class _Waiting:
         self.keypoints.append(annotation.keypoints or [])
 
     def drop(self, reason: str, index: int) -> None:
-        count, first = self.dropped.get(reason, (0, index))
-        self.dropped[reason] = count + 1, first
+        _count(self.dropped, reason, index)
 
     def flush(self) -> JsonRows:
         keypoints = np.array(self.keypoints, np.float64).reshape(len(self.index), len(self.names), 3)
         dropped = tuple(
-            Dropped(reason, count, f"{self.file.path.name}: annotation {first}")
+            Dropped(reason, count, f"{self.file.path.name}: {'image' if 'picture' in reason else 'annotation'} {first}")
             for reason, (count, first) in self.dropped.items()
         )
         rows = JsonRows(self.names, np.array(self.index, np.int64), self.images, keypoints, dropped)
@@ -171,11 +207,17 @@ class _Waiting:
         return rows
 
 
+def _count(counts: dict[str, tuple[int, int]], reason: str, index: int) -> None:
+    """Count one more, keeping the first."""
+    count, first = counts.get(reason, (0, index))
+    counts[reason] = count + 1, first
+
+
 def _decoded(entries: list[msgspec.Raw], kind: type[Any]) -> Iterator[Any]:
-    """Yield each entry decoded, None for one that is not of this kind."""
+    """Yield each entry decoded, None for one that is not of this kind or is larger than any original."""
     decoder = msgspec.json.Decoder(kind)
     for entry in entries:
         try:
-            yield decoder.decode(entry)
+            yield None if memoryview(entry).nbytes > LARGEST_ENTRY else decoder.decode(entry)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             yield None

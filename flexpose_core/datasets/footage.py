@@ -9,12 +9,16 @@ import cv2
 import numpy as np
 
 from flexpose_core.datasets.raw import Picture
+from flexpose_core.datasets.untrusted import read_bytes
 from flexpose_core.errors import DataError
 
 LARGEST_PICTURE = 64_000_000
 """Pixels; a header that declares more is refused before it is decoded."""
+LARGEST_FILE = 100_000_000
 MEDIAN_FRAMES = 25
-"""As many as show through people who move about; a 2048² video then takes 315 MB while its median is made."""
+"""As many as show through people who move about."""
+MEDIAN_BYTES = 320_000_000
+"""What they take at most while a median is made: 25 frames of 2048² pixels do, of larger pictures fewer are looked at."""
 
 
 def read_pictures(pictures: Sequence[Picture]) -> Iterator[np.ndarray | None]:
@@ -50,13 +54,13 @@ def _masked(image: np.ndarray | None, mask: Path | None) -> np.ndarray | None:
 
 def _read_image(path: Path, flags: int) -> np.ndarray | None:
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError:
+        data = read_bytes(path, LARGEST_FILE)
+    except DataError:
         return None
-    if not len(data) or _declared_pixels(data.tobytes()[:65536]) > LARGEST_PICTURE:
+    if not 0 < _declared_pixels(data) <= LARGEST_PICTURE:
         return None
     try:
-        image = cv2.imdecode(data, flags)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
     if image is None or image.ndim == 2:
@@ -64,16 +68,22 @@ def _read_image(path: Path, flags: int) -> np.ndarray | None:
     return np.ascontiguousarray(image[..., ::-1])
 
 
-def _declared_pixels(head: bytes) -> int:
-    """Return width × height as a PNG or JPEG header states it, 0 for other formats: OpenCV has a limit of its own for those."""
-    if head[:8] == b"\x89PNG\r\n\x1a\n":
-        return int.from_bytes(head[16:20]) * int.from_bytes(head[20:24])
+def _declared_pixels(data: bytes) -> int:
+    """Return width × height as the header of a PNG, JPEG or BMP file states it, 0 for what is none of these."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return int.from_bytes(data[16:20]) * int.from_bytes(data[20:24])
+    if data[:2] == b"BM":
+        return abs(
+            int.from_bytes(data[18:22], "little", signed=True) * int.from_bytes(data[22:26], "little", signed=True)
+        )
     place = 2
-    while head[:2] == b"\xff\xd8" and place + 9 < len(head) and head[place] == 0xFF:
+    while data[:2] == b"\xff\xd8" and place + 9 < len(data) and data[place] == 0xFF:
+        kind = data[place + 1]
         # SOF0 to SOF15 carry the size; 0xC4, 0xC8 and 0xCC are tables.
-        if 0xC0 <= head[place + 1] <= 0xCF and head[place + 1] not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(head[place + 5 : place + 7]) * int.from_bytes(head[place + 7 : place + 9])
-        place += 2 + int.from_bytes(head[place + 2 : place + 4])
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[place + 5 : place + 7]) * int.from_bytes(data[place + 7 : place + 9])
+        # A marker may be filled up with ones.
+        place += 1 if kind == 0xFF else 2 + int.from_bytes(data[place + 2 : place + 4])
     return 0
 
 
@@ -84,6 +94,11 @@ class _Video:
         self.path = path
         self.place = 0  # the number of the frame that the decoder gives next
         self.capture = cv2.VideoCapture(str(path)) if path.is_file() else None
+        if self.capture is not None:
+            width, height = (self.capture.get(key) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+            if not 0 < width * height <= LARGEST_PICTURE:
+                self.close()
+                self.capture = None
 
     def frame(self, number: int) -> np.ndarray | None:
         """Return a frame, counted from 0, or None where the video has none."""
@@ -109,15 +124,29 @@ def median_picture(pictures: Sequence[Picture]) -> np.ndarray | None:
 
     Masks are left aside: the background is what they hide.
     """
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(MEDIAN_FRAMES, len(pictures))).astype(int))
-    bare = [Picture(pictures[place].path, pictures[place].frame) for place in chosen]
-    seen = [image for image in read_pictures(bare) if image is not None]
-    if len(seen) < 5 or len({image.shape for image in seen}) > 1:
+    first = next((image for image in read_pictures(_spread(pictures, MEDIAN_FRAMES)) if image is not None), None)
+    if first is None:
         return None
-    stack = np.stack(seen)
-    middle = len(stack) // 2
+    chosen = _spread(pictures, min(MEDIAN_FRAMES, MEDIAN_BYTES // first.nbytes))
+    # Filled as they come: a list of pictures and their stack would take twice as much.
+    stack = np.empty((len(chosen), *first.shape), np.uint8)
+    count = 0
+    for image in read_pictures(chosen):
+        if image is not None:
+            if image.shape != first.shape:
+                return None
+            stack[count] = image
+            count += 1
+    if count < 5:
+        return None
     # Row by row: a partition copies what it sorts.
-    return np.stack([np.partition(stack[:, row], middle, axis=0)[middle] for row in range(stack.shape[1])])
+    return np.stack([np.partition(stack[:count, row], count // 2, axis=0)[count // 2] for row in range(first.shape[0])])
+
+
+def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    """Return at most so many pictures, without their masks, evenly spread over a sequence."""
+    places = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int))
+    return [Picture(pictures[place].path, pictures[place].frame) for place in places]
 
 
 def cut(picture: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:

@@ -63,12 +63,14 @@ class KeypointsJsonReader:
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:
         """Yield up to 4,096 annotations at a time."""
         file = CocoJson(inside(self.root, unit, split))
-        keys = {str(key): key for key in file.images}
-        chosen = list(keys)
-        if split != "test" and self.files["val"] is None:
-            chosen = part_of_training(chosen, split, self.held_out)
-        images = {keys[name] for name in chosen}
-        for rows in file.rows(images):
+        if split == "test" or self.files["val"] is not None:
+            batches = file.rows(file.images)
+        else:
+            # Drawn by their text; 1 and "1" stay together.
+            chosen = set(part_of_training([str(key) for key in file.images], split, self.held_out))
+            images = {key for key in file.images if str(key) in chosen}
+            batches = file.rows(images, unclaimed=split == "train")
+        for rows in batches:
             yield self._batch(rows, split, unit)
 
     def _batch(self, rows: JsonRows, split: str, unit: str) -> RawBatch:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from flexpose_core.datasets.options import WflwOptions
 from flexpose_core.datasets.raw import Dropped, Picture, RawBatch, raw_batch
 from flexpose_core.datasets.splits import held_out
-from flexpose_core.datasets.untrusted import inside, read_text
+from flexpose_core.datasets.untrusted import inside, name_inside, read_bytes
 from flexpose_core.errors import DataError
 from flexpose_core.skeletons import FACE68
 
@@ -31,6 +33,9 @@ TO_IBUG = (
 )
 """The WFLW landmark of each of iBUG's 68: a selection, as the authors know no exact correspondence. It commutes with mirroring."""
 BATCH = 4096
+LARGEST_LIST = 64_000_000
+"""Bytes; the original training list has 17 MB."""
+BROKEN = "line broken"
 
 
 class WflwReader:
@@ -58,49 +63,81 @@ class WflwReader:
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:
         """Yield up to 4,096 faces at a time."""
         path = self.root / unit
-        lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
-        rows = np.arange(len(lines))
+        data = read_bytes(path, LARGEST_LIST)
+        lines, dropped = _lines_of(data, unit)
         if split != "test":
-            # Faces of one picture stay together.
-            chosen = held_out([line[-1] for line in lines], self.options.held_out)
-            rows = np.array([row for row in rows if (lines[row][-1] in chosen) == (split == "val")], int)
-        for start in range(0, len(rows), BATCH):
-            yield self._batch(lines, rows[start : start + BATCH], unit)
+            # Faces of one picture stay together. A line without a picture counts with training.
+            chosen = held_out([line.picture for line in lines], self.options.held_out)
+            lines = [line for line in lines if (line.picture in chosen) == (split == "val")]
+            dropped = dropped if split == "train" else ()
+        for start in range(0, max(len(lines), 1), BATCH):
+            yield self._batch(data, lines[start : start + BATCH], unit, dropped if start == 0 else ())
 
-    def _batch(self, lines: list[list[str]], rows: np.ndarray, unit: str) -> RawBatch:
+    def _batch(self, data: bytes, lines: list[_Line], unit: str, dropped: tuple[Dropped, ...]) -> RawBatch:
         kept, faces, broken = [], [], []
-        for row in rows:
-            landmarks = _landmarks(lines[row])
-            if landmarks is None:
-                broken.append(int(row))
+        for line in lines:
+            landmarks = _landmarks(data[line.start : line.end].split(None, 2 * LANDMARKS)[: 2 * LANDMARKS])
+            if landmarks is None or not line.picture:
+                broken.append(line)
             else:
-                kept.append(int(row))
+                kept.append(line)
                 faces.append(landmarks)
-        names = [lines[row][-1] for row in kept]
+        if broken:
+            dropped = (*dropped, Dropped(BROKEN, len(broken), f"{unit}: line {broken[0].number + 1}"))
+        sources = [
+            name_inside(f"WFLW_images/{line.picture}", f"{self.root / unit}: line {line.number + 1}") for line in kept
+        ]
         pictures = None
         if self.options.images:
             pictures = tuple(
-                Picture(inside(self.root, f"WFLW_images/{name}", f"{self.root / unit}: line {row + 1}"))
-                for row, name in zip(kept, names, strict=True)
+                Picture(inside(self.root, source, f"{self.root / unit}: line {line.number + 1}"))
+                for line, source in zip(kept, sources, strict=True)
             )
         joints = np.array(faces).reshape(-1, LANDMARKS, 2)[:, TO_IBUG]
+        rows = np.array([line.number for line in kept], int)
         return raw_batch(
             joints,
-            np.array(kept, int),
+            rows,
             # The event that the picture shows, such as 37--Soccer.
-            clip=np.array([name.partition("/")[0] for name in names], "U80"),
-            sequence=np.array(kept, int),
+            clip=np.array([line.picture.partition("/")[0] for line in kept], "U80"),
+            sequence=rows,
+            source=sources,
             pictures=pictures,
-            dropped=(Dropped("line broken", len(broken), f"{unit}: line {broken[0] + 1}"),) if broken else (),
+            dropped=dropped,
         )
 
 
-def _landmarks(words: list[str]) -> np.ndarray | None:
-    """Return the landmarks (98, 2) of a line, or None if it is not of either form: 196 numbers, 10 more or none, a path."""
-    if len(words) not in (2 * LANDMARKS + 1, 2 * LANDMARKS + 11):
-        return None
+class _Line(NamedTuple):
+    """A line of the right number of words: its number, counted from 0 without blank lines, its place in the file, its last word."""
+
+    number: int
+    start: int
+    end: int
+    picture: str
+
+
+def _lines_of(data: bytes, unit: str) -> tuple[list[_Line], tuple[Dropped, ...]]:
+    """Return the lines of either form, 196 numbers, 10 more or none, and a path; and those of another length, counted."""
+    found: list[_Line] = []
+    number = start = broken = first = 0
+    for text in io.BytesIO(data):
+        end = start + len(text)
+        # No further than needed: a line may be the whole file.
+        words = text.split(None, 2 * LANDMARKS + 11)
+        if len(words) in (2 * LANDMARKS + 1, 2 * LANDMARKS + 11):
+            # Text that is not UTF-8 is no path of ours, and no landmark either.
+            picture = words[-1].decode("utf-8", "replace")
+            found.append(_Line(number, start, end, picture if "\ufffd" not in picture else ""))
+        elif words:
+            broken, first = broken + 1, first or number + 1
+        number, start = number + bool(words), end
+    return found, (Dropped(BROKEN, broken, f"{unit}: line {first}"),) if broken else ()
+
+
+def _landmarks(words: list[bytes]) -> np.ndarray | None:
+    """Return the landmarks (98, 2) that 196 words state, or None if these are not all finite numbers."""
     try:
-        numbers = np.array(words[: 2 * LANDMARKS], np.float64)
+        numbers = np.array([float(word) for word in words])
     except ValueError:
         return None
     return numbers.reshape(LANDMARKS, 2) if np.isfinite(numbers).all() else None
