@@ -28,6 +28,7 @@ MOST_MEMORY = 720_000_000
 LARGEST_ENTRY = 1_000_000
 MOST_NAMES = 100_000_000
 """Bytes of all pictures' names and ids."""
+MOST_KEYPOINTS = 1000
 _NUMBERS_A_BATCH = BATCH * 17
 Key = int | Annotated[str, Meta(max_length=300)]
 
@@ -122,6 +123,9 @@ class CocoJson:
         self._file.images.clear()
         categories = [category for category in _decoded(self._file.categories, _Category) if category is not None]
         self.names = {category.id: tuple(category.keypoints) for category in categories if category.keypoints}
+        longest = max(map(len, self.names.values()), default=0)
+        if longest > MOST_KEYPOINTS:
+            raise DataError(f"{path}: categories: expected at most {MOST_KEYPOINTS} keypoints in each, found {longest}")
         if not self.names:
             raise DataError(f"{path}: categories: expected one that names its keypoints, found none")
 
