@@ -50,6 +50,7 @@ class FakeReader:
             camera=1,
             sequence=ord(unit),
             picture_size=(SIDE, SIDE),
+            source=f"films/{unit}.avi",
             pictures=pictures,
             dropped=(Dropped("blurred", 2, f"{unit}: record 77"),),
         )
@@ -92,6 +93,26 @@ def test_poses_come_back_in_pixels_of_the_original():
     }
     assert batches[1].clip[0] == "action b"
     assert set(batches[2].sequence) == {ord("c")}
+
+
+def test_the_stride_counts_frames_not_their_numbers():
+    """Two sequences in one batch, their frames numbered from anywhere and not in order."""
+    frames = np.array([16, 1, 6, 11, 21, 102, 100])
+    joints = np.random.default_rng(0).uniform(20, 60, (7, 15, 2))
+
+    class Numbered(FakeReader):
+        def read(self, split, unit):
+            yield raw_batch(joints, frames, sequence=np.array([0, 0, 0, 0, 0, 1, 1]))
+
+    _, batches, counts = read(AnnotatedReader(Numbered(), options(stride=2)), "a")
+    assert batches[0].frame.tolist() == [1, 11, 21, 100]
+    assert counts["dropped"] == {"passed over by the stride": 3}
+
+
+def test_numbers_that_32_bits_cannot_hold_are_refused():
+    for number in (2**31, -2):
+        with pytest.raises(DataError, match=rf"raw batch: expected numbers from -1 to 2147483647, found {number}"):
+            raw_batch(np.zeros((2, 15, 2)), np.array([0, number]))
 
 
 def test_each_reason_to_drop_is_counted_with_its_first_record():
@@ -236,6 +257,7 @@ def test_any_number_of_shards_gives_the_same_file(opened):
     assert card["poses"] == card["counts"]["kept"] == 36
     assert card["counts"]["dropped"] == {"blurred": 6}
     assert card["paper"] == {"train": 9}
+    assert load_cache(whole).source[:].tolist() == [f"films/{unit}.avi" for unit in "abc" for _ in range(FRAMES)]
 
 
 def test_a_limit_draws_evenly_and_counts_what_it_leaves_out(opened):
@@ -248,6 +270,7 @@ def test_a_limit_draws_evenly_and_counts_what_it_leaves_out(opened):
     names = list(zip(whole.sequence, whole.frame, strict=True))
     rows = [names.index(name) for name in zip(kept.sequence, kept.frame, strict=True)]
     assert rows == sorted(set(rows))
+    np.testing.assert_array_equal(kept.source[:], whole.source[np.array(rows)])
     np.testing.assert_array_equal(kept.images[:], whole.images[np.array(rows)])
     np.testing.assert_array_equal(kept.backgrounds[kept.background], whole.backgrounds[whole.background[rows]])
     assert in_shards(*opened, 1, limit=100)[1]["poses"] == 36

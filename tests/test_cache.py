@@ -1,3 +1,6 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -102,6 +105,60 @@ def test_same_poses_same_bytes_however_batched(tmp_path):
     np.testing.assert_array_equal(a.poses, b.poses)
     np.testing.assert_array_equal(a.frame, b.frame)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def named(count, names):
+    poses = np.zeros((count, 15, 2), np.float32)
+    for start in range(0, count, 300):
+        batch = plain_batch(poses[start : start + 300], first=start)
+        yield replace(batch, source=np.array(names[start : start + 300], object))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"bilder/müller 😀 {k}.jpg" for k in range(2500)],
+        [f"v{k // 700}.avi" for k in range(2500)],
+        [["a.jpg", "", "b.jpg"][k // 2 % 3] for k in range(2500)],  # names that come back, and one not stated
+        [""] * 2500,
+    ],
+    ids=["stills", "videos", "again", "none"],
+)
+def test_originals_are_kept_by_name(tmp_path, names):
+    path = tmp_path / "a.h5"
+    write_cache(path, named(2500, names), BODY15, {})
+    loaded = load_cache(path)
+    assert loaded.source[:].tolist() == names
+    assert loaded.source[np.array([2400, 3, 3])].tolist() == [names[2400], names[3], names[3]]
+    assert loaded.source[:0].tolist() == []
+    with open_cache(path) as file:
+        assert file["source"].dtype == np.int32
+        assert len(file["source_ends"]) == 1 + sum(a != b for a, b in pairwise(names))
+        rows = np.array([5, 6, 1900])
+        assert cache.read_rows(file, path, rows).source.tolist() == [names[row] for row in rows]
+
+
+def test_originals_compress_and_poses_without_them_have_none(tmp_path):
+    names = [f"human_images/S1/WithBackground/Walking 1.54138969/{k}.jpg" for k in range(20_000)]
+    write_cache(tmp_path / "a.h5", named(20_000, names), BODY15, {})
+    write_cache(tmp_path / "b.h5", [plain_batch(np.zeros((20_000, 15, 2), np.float32))], BODY15, {})
+    grown = (tmp_path / "a.h5").stat().st_size - (tmp_path / "b.h5").stat().st_size
+    assert grown < 20_000 * 12  # bytes; the names are of 58
+    assert load_cache(tmp_path / "b.h5").source is None
+
+
+def test_damaged_originals_are_named(tmp_path):
+    import h5py
+
+    for damage, message in {"source": "expected 8 names of originals, found 1", "source_names": "source_names"}.items():
+        write_cache(tmp_path / "a.h5", named(10, ["a.avi"] * 10), BODY15, {})
+        with h5py.File(tmp_path / "a.h5", "r+") as file:
+            if damage == "source":
+                file["source"][4] = 7
+            else:
+                del file[damage]
+        with pytest.raises(DataError, match=rf"a\.h5: damaged pose cache: .*{message}"):
+            load_cache(tmp_path / "a.h5").source[:]
 
 
 def test_images_are_asked_of_a_cache_that_has_none(tmp_path):

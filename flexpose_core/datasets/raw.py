@@ -128,7 +128,8 @@ def raw_batch(
     def each(value: int | np.ndarray, shape: tuple[int, ...] = (n,)) -> np.ndarray:
         numbers = np.asarray(value)
         if numbers.size and (numbers.min() < -1 or numbers.max() > LARGEST_NUMBER):
-            raise DataError(f"raw batch: expected numbers from -1 to {LARGEST_NUMBER}, found {numbers.max()}")
+            found = numbers.max() if numbers.min() >= -1 else numbers.min()
+            raise DataError(f"raw batch: expected numbers from -1 to {LARGEST_NUMBER}, found {found}")
         return np.broadcast_to(numbers.astype(np.int32), shape)
 
     return RawBatch(

@@ -255,7 +255,7 @@ def load_cache(path: str | Path, images: bool = False) -> PoseSet:
             visibility=file["visibility"][:],
             clip=names[file["clip"][:]],
             crop=file["crop"][:] if "crop" in file else None,
-            source=_sources(file, slice(None), whole=True),
+            source=_sources(file, path, slice(None), whole=True),
             images=cached_images(file, path) if images else None,
             backgrounds=cached_images(file, path, "background") if images else None,
             background=file["background"][:] if images else None,
@@ -270,12 +270,13 @@ def load_cache(path: str | Path, images: bool = False) -> PoseSet:
             file.close()
 
 
-def _sources(file: h5py.File, rows: slice, whole: bool = False) -> Sources | None:
+def _sources(file: h5py.File, path: str | Path, rows: slice, whole: bool = False) -> Sources | None:
     """Return the originals of these poses of an open cache, or None; if not `whole`, as long as it stays open."""
     if "source" not in file:
         return None
     text, ends = file["source_names"], file["source_ends"]
-    return Sources(file["source"][rows], text[:] if whole else text, ends[:] if whole else ends)
+    held = (text[:], ends[:]) if whole else (text, ends)
+    return Sources(file["source"][rows], *held, f"{path}: damaged pose cache")
 
 
 def cached_images(file: h5py.File, path: str | Path, kind: Literal["image", "background"] = "image") -> EncodedImages:
@@ -330,7 +331,7 @@ def read_rows(
 
     try:
         names = file["clip_names"].asstr()[:]
-        sources = _sources(file, slice(low, high))
+        sources = _sources(file, path, slice(low, high))
         return PoseBatch(
             poses=column("poses"),
             visibility=column("visibility"),

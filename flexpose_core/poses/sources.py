@@ -5,6 +5,8 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
+from flexpose_core.errors import DataError
+
 
 class Sources:
     """The original picture of each of N poses: a file's or a video's path below the dataset's root.
@@ -17,10 +19,14 @@ class Sources:
         (B,) uint8, all names one after the other in UTF-8: an array, or an HDF5 dataset that stays open.
     ends
         (C,) int64, where each name ends.
+    name
+        What to call them in an error.
     """
 
-    def __init__(self, code: np.ndarray, text: np.ndarray | h5py.Dataset, ends: np.ndarray | h5py.Dataset) -> None:
-        self.code, self.text, self.ends = code, text, ends
+    def __init__(
+        self, code: np.ndarray, text: np.ndarray | h5py.Dataset, ends: np.ndarray | h5py.Dataset, name: str
+    ) -> None:
+        self.code, self.text, self.ends, self.name = code, text, ends, name
 
     def __len__(self) -> int:
         return len(self.code)
@@ -30,7 +36,7 @@ class Sources:
 
         Raises
         ------
-        ValueError, IndexError
+        DataError
             If names and codes do not belong together.
         """
         codes = self.code[rows]
@@ -42,7 +48,7 @@ class Sources:
         ends = self.ends[max(low - 1, 0) : high]
         ends = ends if low else np.concatenate([[0], ends])
         if low < 0 or len(ends) != high - low + 1:
-            raise ValueError(f"expected {high} names of originals, found {len(self.ends)}")
+            raise DataError(f"{self.name}: expected {high} names of originals, found {len(self.ends)}")
         text = bytes(self.text[int(ends[0]) : int(ends[-1])])
         shift = int(ends[0])
         held = {
