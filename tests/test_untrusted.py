@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 import scipy.io
 
-from flexpose_core.datasets.untrusted import inside, load_mat5, load_npz, mat73_array, open_mat73, read_text
+from flexpose_core.datasets.mpi_inf_3dhp import TRAINING_FRAMES
+from flexpose_core.datasets.npz import open_npz
+from flexpose_core.datasets.untrusted import (
+    MOST_NUMBERS,
+    inside,
+    load_mat5,
+    mat73_array,
+    name_inside,
+    open_mat73,
+    read_text,
+)
 from flexpose_core.errors import DataError
 
 
@@ -109,7 +119,7 @@ def test_deep_nesting_and_bombs_are_refused_before_they_are_read(tmp_path, monke
     (tmp_path / "a.mat").write_bytes(mat5(compressed(nested)))
     with pytest.raises(DataError, match="nested at most 8 deep"):
         load_mat5(tmp_path / "a.mat", "x")
-    zeros = 700_000_000
+    zeros = 250_000_000
     squeezed = zlib.compressobj(9)
     head = matrix(6, (1, zeros // 8))
     data = squeezed.compress(head[:4] + struct.pack("<I", len(head) - 8 + zeros + 8) + head[8:])
@@ -118,8 +128,32 @@ def test_deep_nesting_and_bombs_are_refused_before_they_are_read(tmp_path, monke
         data += squeezed.compress(bytes(10_000_000))
     data += squeezed.flush()
     (tmp_path / "b.mat").write_bytes(mat5(struct.pack("<II", 15, len(data)) + data))
-    with pytest.raises(DataError, match="expected variables of at most 600 MB"):
+    with pytest.raises(DataError, match="expected variables of at most 192 MB"):
         load_mat5(tmp_path / "b.mat", "x")
+
+
+def test_numbers_are_limited_however_few_bytes_they_take(tmp_path):
+    path = tmp_path / "a.mat"
+    for value, fits in {
+        (3, MOST_NUMBERS // 3 - 1000): True,
+        (3, MOST_NUMBERS // 3): False,  # with the array itself
+    }.items():
+        scipy.io.savemat(path, {"x": np.zeros(value, np.uint8)}, do_compression=True)
+        assert path.stat().st_size < 100_000
+        if fits:
+            assert load_mat5(path, "x")["x"].shape == value
+        else:
+            with pytest.raises(DataError, match=r"a\.mat: expected at most 12000000 numbers"):
+                load_mat5(path, "x")
+    cells = np.empty((200, 100), object)
+    cells[:] = 1.0
+    scipy.io.savemat(path, {"x": cells})
+    with pytest.raises(DataError, match=r"a\.mat: expected at most 12000000 numbers, a cell counting as 1000 of them"):
+        load_mat5(path, "x")
+
+
+def test_the_longest_original_fits():
+    assert 14 * (56 * max(TRAINING_FRAMES.values()) + 2000) + 1000 < MOST_NUMBERS
 
 
 # ---- MATLAB 7.3
@@ -133,15 +167,17 @@ def test_mat73_arrays_and_what_is_refused(tmp_path):
         file["soft"] = h5py.SoftLink("/annot2")
         file["elsewhere"] = h5py.ExternalLink("/etc/passwd", "/")
         file.create_dataset("huge", (10**7, 10**7), "f8", chunks=(1000, 1000))
+        file.create_dataset("chunk", (5,), "u1", maxshape=(None,), chunks=(400_000_000,), compression="gzip")
         file.create_dataset("outside", (10,), "u1", external=[("/etc/passwd", 0, 10)])
     with open_mat73(path) as file:
         np.testing.assert_array_equal(mat73_array(file, path, "annot2"), np.arange(12.0).reshape(3, 1, 4))
         for name, message in {
-            "nothing": "expected a variable 'nothing', found annot2, elsewhere",
+            "nothing": "expected a variable 'nothing', found annot2, chunk, elsewhere",
             "text": "expected an array of numbers",
             "soft": "found a link",
             "elsewhere": "found a link",
-            "huge": "expected at most 600 MB",
+            "huge": "expected at most 12000000 numbers",
+            "chunk": "expected at most 12000000 numbers, found .* in chunks of",
             "outside": "found a reference to another one",
         }.items():
             with pytest.raises(DataError, match=message):
@@ -154,13 +190,24 @@ def test_mat73_arrays_and_what_is_refused(tmp_path):
 # ---- npz
 
 
-def test_npz_as_numpy_reads_it(tmp_path):
-    arrays = {"part": np.random.default_rng(0).random((4, 17, 3)), "imgname": np.array(["a.jpg", "b.jpg"])}
-    arrays["columns"] = np.asfortranarray(np.arange(6).reshape(2, 3))
+def load_npz(path, name):
+    """An array joined from its pieces."""
+    with open_npz(path) as file:
+        shape, dtype = file.describe(name)
+        joined = np.concatenate([np.empty((0, *shape[1:]), dtype), *file.pieces(name)])
+    assert joined.shape == shape
+    return joined
+
+
+@pytest.mark.parametrize("piece", [30, 100, 4_000_000])
+def test_npz_as_numpy_reads_it(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr("flexpose_core.datasets.npz.PIECE", piece)
+    arrays = {"part": np.random.default_rng(0).random((40, 17, 3)), "imgname": np.array(["a.jpg", "b.jpg"])}
+    arrays |= {"bytes": np.array([b"a", b"bcd"]), "none": np.zeros((0, 17, 3)), "few": np.arange(7, dtype=">i2")}
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "a.npz", **arrays)
-        for name, value in load_npz(tmp_path / "a.npz", *arrays).items():
-            np.testing.assert_array_equal(value, arrays[name])
+        for name, value in arrays.items():
+            np.testing.assert_array_equal(load_npz(tmp_path / "a.npz", name), value)
 
 
 def test_pickles_bombs_and_false_headers_are_refused(tmp_path):
@@ -168,6 +215,8 @@ def test_pickles_bombs_and_false_headers_are_refused(tmp_path):
     np.savez(path, part=np.array([Touch(trace)], object))
     with pytest.raises(DataError, match="part: expected plain numbers or text, found pickled objects"):
         load_npz(path, "part")
+    with pytest.raises(DataError, match="expected an array 'imgname', found part"):
+        load_npz(path, "imgname")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("part.npy", pickle.dumps(Touch(trace)))
     with pytest.raises(DataError, match=r"a\.npz: damaged"):
@@ -181,14 +230,17 @@ def test_pickles_bombs_and_false_headers_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"expected 80000000000000 bytes for shape"):
         load_npz(path, "part")
 
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("part.npy", "w") as member:
-        for _ in range(70):
-            member.write(bytes(10_000_000))
-    with pytest.raises(DataError, match="expected at most 600 MB, found 700 MB"):
+    np.savez(path, part=np.zeros((1, 10_000_000)), columns=np.asfortranarray(np.zeros((2, 3))), one=np.float64(3))
+    with pytest.raises(DataError, match="expected rows of at most 64000000 bytes, found 80000000"):
         load_npz(path, "part")
+    for name in ("columns", "one"):
+        with pytest.raises(DataError, match=rf"{name}: expected rows one after the other"):
+            load_npz(path, name)
     path.write_bytes(b"PK not a zip")
     with pytest.raises(DataError, match=r"a\.npz: damaged"):
         load_npz(path, "part")
+    with pytest.raises(DataError, match=r"b\.npz: no such file"):
+        load_npz(tmp_path / "b.npz", "part")
 
 
 # ---- paths and text
@@ -203,6 +255,14 @@ def test_paths_out_of_the_root_are_refused(tmp_path, path):
         inside(root, path, "list.txt: line 3")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("path", ["../x.jpg", "/etc/passwd", "a/../../x", "..", "a\0b", "x" * 5000, "a\ud800.jpg"])
+def test_names_out_of_the_root_are_refused_as_they_are_written(path):
+    with pytest.raises(DataError, match=r"list\.txt: line 3: expected a path inside") as caught:
+        name_inside(path, "list.txt: line 3")
+    str(caught.value).encode()
+    assert [name_inside(name, "") for name in ("", "a/./b//c", "a/../b", "..a/b")] == ["", "a/b/c", "b", "..a/b"]
 
 
 def test_paths_in_the_root_are_kept(tmp_path):
