@@ -64,9 +64,9 @@ class Human36mNpzReader:
         groups = [_group_of(video) for video in names.videos]
         chosen = set(groups if split == "test" else part_of_training(groups, split, self.options.held_out))
         order = np.lexsort((names.frame, names.video))
-        ends = np.searchsorted(names.video[order], np.arange(1, len(names.videos) + 1))
-        for number, rows in enumerate(np.split(order, ends[:-1])):
-            video = names.videos[number]
+        starts = np.searchsorted(names.video[order], np.arange(len(names.videos) + 1))
+        for number, video in enumerate(names.videos):
+            rows = order[starts[number] : starts[number + 1]]
             if len(rows) > MOST_FRAMES:
                 raise DataError(
                     f"{path}: imgname: expected at most {MOST_FRAMES} frames of {video[:80]!r}, found {len(rows)}"

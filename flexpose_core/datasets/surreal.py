@@ -88,7 +88,8 @@ class SurrealReader:
         raw = stored.reshape(2, len(JOINTS), -1).transpose(2, 1, 0).astype(np.float64)
         joints = map_joints(raw, JOINTS, SOURCES, BODY15)
         base, neck = raw[:, JOINTS.index("head")], raw[:, JOINTS.index("neck")]
-        joints[:, BODY15.joints.index("head")] = base + self.options.head_top * (base - neck)
+        with np.errstate(invalid="ignore"):
+            joints[:, BODY15.joints.index("head")] = base + self.options.head_top * (base - neck)
         missing = (
             ~np.isfinite(raw).all(axis=(1, 2)) | (raw == NOT_RENDERED).all(axis=(1, 2)) | (raw == 0).all(axis=(1, 2))
         )
