@@ -139,8 +139,11 @@ def median_picture(pictures: Sequence[Picture]) -> np.ndarray | None:
             count += 1
     if count < 5:
         return None
-    # Row by row: a partition copies what it sorts.
-    return np.stack([np.partition(stack[:count, row], count // 2, axis=0)[count // 2] for row in range(first.shape[0])])
+    middle = np.empty_like(first)
+    # Row by row, and copied at once: a partition is as large as what it sorts, and its middle would keep it alive.
+    for row in range(len(middle)):
+        middle[row] = np.partition(stack[:count, row], count // 2, axis=0)[count // 2]
+    return middle
 
 
 def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
