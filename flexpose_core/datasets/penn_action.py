@@ -97,7 +97,8 @@ class PennActionReader:
         if size.size < 2 or size.dtype.kind not in "iuf" or not ((size[:2] >= 1) & (size[:2] < 2**20)).all():
             raise DataError(f"{path}: dimensions: expected height, width and frames, found {str(size[:3])[:80]}")
         raw = np.stack([x, y], axis=-1).astype(np.float64)
-        raw[(visibility == 0) & (raw <= 1).all(axis=-1)] = np.nan
+        # Joints without an annotation lie at (1, 1), in the clips that were stretched a little beyond it.
+        raw[(visibility == 0) & (raw < 2).all(axis=-1)] = np.nan
         raw -= 1  # MATLAB counts pixels from 1
         finite = np.isfinite(np.stack([x, y])).all(axis=(0, 2))
         rows = np.flatnonzero(finite)

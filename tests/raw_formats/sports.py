@@ -58,7 +58,7 @@ PENN = (
 
 
 def write_penn_action(root, seed, images):
-    """Clips of both splits, pixels counted from 1; a joint that is not annotated lies at (1, 1); one clip has a single frame."""
+    """Clips of both splits, pixels counted from 1; a joint that is not annotated lies at (1, 1) or, stretched, near it; one clip has a single frame."""
     random = np.random.default_rng(seed)
     found = {"train": [], "test": []}
     for number, (length, training, action) in enumerate(
@@ -72,8 +72,8 @@ def write_penn_action(root, seed, images):
         raw = np.stack([joints[name] for name in PENN], axis=1) + 1
         visibility = (random.random((length, 13)) < 0.8).astype(np.uint8)
         expected = np.stack([joints[name] for name in BODY], axis=1)
-        if number == 1:
-            raw[3, PENN.index("r_wrist")] = 1
+        if number in (1, 4):
+            raw[3, PENN.index("r_wrist")] = {1: 1, 4: 1.35}[number]
             visibility[3, PENN.index("r_wrist")] = 0
             expected[3, BODY.index("r_wrist")] = np.nan
         labels = {
