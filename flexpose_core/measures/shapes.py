@@ -1,0 +1,117 @@
+"""What two sets of poses differ in: proportions, joint angles; and whether one memorises the shots or collapses.
+
+Distances between poses are the mean over joints of the joints' distances, in px on the 128-px scale.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from ot import wasserstein_circle
+from scipy.stats import wasserstein_distance
+
+from flexpose_core import seeds
+from flexpose_core.errors import DataError
+from flexpose_core.geometry import SHORTEST_BONE, bone_lengths, to_polar
+from flexpose_core.measures.distributions import PIXELS
+from flexpose_core.skeletons import Skeleton
+
+SHAPE_SAMPLE, PAIR_SAMPLE = 5000, 1000
+_ROWS = 64
+
+
+def length_ratio_distance(first: np.ndarray, second: np.ndarray, skeleton: Skeleton) -> float:
+    """Return how far the bones' shares of the total length of a pose's bones are apart, in percentage points.
+
+    The 1-Wasserstein distance between the two sets' distributions of a bone's share, mean over bones. It does not
+    depend on the poses' places and sizes.
+
+    Parameters
+    ----------
+    first, second
+        (N, K, 2) and (M, K, 2).
+    """
+    shares = []
+    for poses in (first, second):
+        lengths = bone_lengths(poses.astype(np.float64), skeleton)
+        shares.append(lengths / np.maximum(lengths.sum(axis=1, keepdims=True), SHORTEST_BONE))
+    return 100 * float(np.mean([wasserstein_distance(a, b) for a, b in zip(shares[0].T, shares[1].T, strict=True)]))
+
+
+def joint_angles(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Return the angle from bone to bone at each joint that has one before and one after it, (N, A) in turns, 0..1."""
+    angle = to_polar(poses.astype(np.float64), skeleton).angle
+    ends = [tuple(edge) for edge in skeleton.tree_ends]
+    before = {child: place for place, (_, child) in enumerate(ends)}
+    pairs = [(before[parent], place) for place, (parent, _) in enumerate(ends) if parent in before]
+    first, second = np.array(pairs).T
+    return (angle[:, second] - angle[:, first]) / (2 * np.pi) % 1
+
+
+def joint_angle_distance(first: np.ndarray, second: np.ndarray, skeleton: Skeleton) -> float:
+    """Return the 1-Wasserstein distance on the circle of the two sets' joint angles, mean over angles, in degrees.
+
+    Computed by POT (Delon et al. 2010; Hundrieser et al. 2021). It does not depend on the poses' places, sizes and
+    rotations.
+
+    Parameters
+    ----------
+    first, second
+        (N, K, 2) and (M, K, 2).
+    """
+    distances = wasserstein_circle(joint_angles(first, skeleton), joint_angles(second, skeleton), p=1)
+    return 360 * float(np.mean(distances))
+
+
+def pose_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the distance of each pose (N, K, 2) from each of (M, K, 2), the mean over joints, (N, M) in px at 128."""
+    rows = [
+        np.linalg.norm(chunk[:, None] - second[None], axis=-1).mean(axis=-1)
+        for chunk in np.split(first, range(_ROWS, len(first), _ROWS))
+    ]
+    return PIXELS * np.concatenate(rows)
+
+
+def nearest_distance(poses: np.ndarray, shots: np.ndarray) -> float:
+    """Return the mean distance of poses (N, K, 2) from the nearest shot (M, K, 2) in px at 128; 0 if all are shots."""
+    return float(pose_distances(poses, shots).min(axis=1).mean())
+
+
+def mean_pairwise_distance(poses: np.ndarray) -> float:
+    """Return the mean distance between two different poses of (N, K, 2) in px at 128; 0 if all are one.
+
+    Raises
+    ------
+    DataError
+        If there are not two poses.
+    """
+    if len(poses) < 2:
+        raise DataError(f"pairwise distance: expected at least two poses, found {len(poses)}")
+    return float(pose_distances(poses, poses).sum() / (len(poses) * (len(poses) - 1)))
+
+
+def shape_metrics(
+    real: np.ndarray, fake: np.ndarray, skeleton: Skeleton, shots: np.ndarray | None = None, seed: int = 0
+) -> dict[str, float]:
+    """Return all measures of this module between real poses (N, K, 2) and fake ones (M, K, 2), on samples drawn by `seed`.
+
+    Returns
+    -------
+    `length_ratio_pp`, `joint_angle_deg`, `pairwise_px` of the fake and `real_pairwise_px` of the real poses; with
+    `shots`, `nearest_shot_px` of the fake poses; and the sizes of the samples behind them: `real_shape_sample` and
+    `fake_shape_sample` (lengths, angles), `real_pair_sample` and `fake_pair_sample` (the others).
+    """
+    random = seeds.rng(seed, "shape_metrics")
+    real, fake = (poses[random.permutation(len(poses))[:SHAPE_SAMPLE]] for poses in (real, fake))
+    metrics = {
+        "length_ratio_pp": length_ratio_distance(real, fake, skeleton),
+        "joint_angle_deg": joint_angle_distance(real, fake, skeleton),
+        "pairwise_px": mean_pairwise_distance(fake[:PAIR_SAMPLE]),
+        "real_pairwise_px": mean_pairwise_distance(real[:PAIR_SAMPLE]),
+        "real_shape_sample": float(len(real)),
+        "fake_shape_sample": float(len(fake)),
+        "real_pair_sample": float(min(len(real), PAIR_SAMPLE)),
+        "fake_pair_sample": float(min(len(fake), PAIR_SAMPLE)),
+    }
+    if shots is not None:
+        metrics["nearest_shot_px"] = nearest_distance(fake[:PAIR_SAMPLE], shots)
+    return metrics
