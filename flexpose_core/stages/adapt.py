@@ -22,10 +22,11 @@ from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.poses.alignment import align
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.pairing import assigned_pairs, random_pairs
+from flexpose_core.poses.pool import pooled_poses
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.rendering.pictures import tile, write_png
 from flexpose_core.skeletons import Skeleton, skeleton_named
-from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor, pooled_poses
+from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor
 from flexpose_core.training.checkpoint import read_header
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective

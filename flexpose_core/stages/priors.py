@@ -1,8 +1,8 @@
-"""What the stages around g_s and β share: pooled source poses, networks under a seed, weights files, drawing and reading."""
+"""What the stages around g_s and β share: networks under a seed, weights files, drawing and reading."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,14 +13,13 @@ from torch import Tensor, nn
 
 from flexpose_core import seeds
 from flexpose_core.devices import mixed_precision
-from flexpose_core.errors import CheckpointError, ConfigError, DataError
+from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.models import regressor as regressors
 from flexpose_core.models import style_generator as generators
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator, Transfer
-from flexpose_core.poses.cache import load_cache
 from flexpose_core.rendering.differentiable import draw_lines
-from flexpose_core.skeletons import Skeleton, skeleton_named
+from flexpose_core.skeletons import skeleton_named
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 
 CHUNK = 100
@@ -28,26 +27,6 @@ CHUNK = 100
 PIXELS = 128
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def pooled_poses(paths: Sequence[Path]) -> tuple[np.ndarray, Skeleton]:
-    """Return the poses of all caches whose joints are all visible, (N, K, 2) in 0..1, and their skeleton.
-
-    Raises
-    ------
-    DataError
-        If the caches' skeletons differ, or no such pose is left.
-    """
-    sets = [load_cache(path) for path in paths]
-    names = {poses.skeleton.name: path for poses, path in zip(sets, paths, strict=True)}
-    if len(names) != 1:
-        raise DataError(
-            f"{paths[0]}: expected caches of one skeleton to pool, found {', '.join(sorted(names)) or 'none'}"
-        )
-    complete = np.concatenate([poses.poses[poses.visibility.all(axis=1)] for poses in sets])
-    if not len(complete):
-        raise DataError(f"{paths[0]}: expected poses with all joints visible, found none")
-    return np.ascontiguousarray(complete), sets[0].skeleton
 
 
 def initialised(build: Callable[[], Network], seed: int, name: str, device: torch.device) -> Network:

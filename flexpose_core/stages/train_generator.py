@@ -21,6 +21,7 @@ from flexpose_core.models.pose_gan import PoseDiscriminator
 from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
 from flexpose_core.options.generator import GeneratorOptions
+from flexpose_core.poses.pool import pooled_poses
 from flexpose_core.poses.widening import keep_inside, widen
 from flexpose_core.rendering.pictures import enlarge, tile, to_uint8, write_png
 from flexpose_core.skeletons import skeleton_named
@@ -31,7 +32,6 @@ from flexpose_core.stages.priors import (
     initialised,
     joint_errors,
     load_regressor,
-    pooled_poses,
     read,
     redraw,
     save_generator,

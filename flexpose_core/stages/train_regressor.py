@@ -15,9 +15,10 @@ from flexpose_core.devices import pick_device
 from flexpose_core.files import digest, write_json
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.options.generator import RegressorOptions
+from flexpose_core.poses.pool import pooled_poses
 from flexpose_core.poses.widening import keep_inside, widen
 from flexpose_core.rendering.differentiable import draw_lines
-from flexpose_core.stages.priors import initialised, joint_errors, pooled_poses, read, save_regressor
+from flexpose_core.stages.priors import initialised, joint_errors, read, save_regressor
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.regression import RegressionObjective
 
