@@ -36,6 +36,7 @@ rule train_generator:
         regressor="results/priors/{prior}/regressor.safetensors",
     output:
         weights="results/priors/{prior}/generator.safetensors",
+        discriminator="results/priors/{prior}/discriminator.safetensors",
         metrics="results/priors/{prior}/generator.json",
         picture=report(
             "results/priors/{prior}/generator.png",

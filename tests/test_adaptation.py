@@ -179,7 +179,7 @@ def files(tmp_path):
     return tmp_path
 
 
-def run_stage(files, name, options):
+def run_stage(files, name, options, **more):
     outputs = [files / f"{name}{suffix}" for suffix in (".safetensors", ".json", ".png")]
     adapt(
         options,
@@ -191,6 +191,7 @@ def run_stage(files, name, options):
         *outputs,
         seed=0,
         work=files / f"{name}_work",
+        **more,
     )
     return outputs
 

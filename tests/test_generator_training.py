@@ -10,6 +10,7 @@ import torch
 from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.files import read_json
 from flexpose_core.models.discriminator import ImageDiscriminator, minibatch_deviation
+from flexpose_core.models.discriminators import load_discriminator
 from flexpose_core.models.pose_gan import PoseDiscriminator
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import GeneratorArchitecture, MappingNetwork, StyleGenerator
@@ -171,7 +172,12 @@ def few_tested(monkeypatch):
 
 
 def run(folder, inputs, seed=0, loop=None, regressor="regressor", **changes):
-    out = {"out_weights": "g.safetensors", "out_metrics": "g.json", "out_picture": "g.png"}
+    out = {
+        "out_weights": "g.safetensors",
+        "out_metrics": "g.json",
+        "out_picture": "g.png",
+        "out_discriminator": "d.safetensors",
+    }
     train_generator(
         msgspec.convert({**OPTIONS, **changes}, GeneratorOptions),
         3,
@@ -197,6 +203,9 @@ def test_metrics_are_complete_and_sources_pooled(tmp_path, inputs):
     generator = load_generator(tmp_path / "g.safetensors")
     assert generator.architecture.skeleton == "body15"
     assert generator.architecture.mapping == "pose"
+    discriminator, options = load_discriminator(tmp_path / "d.safetensors", generator.architecture)
+    assert isinstance(discriminator, PoseDiscriminator)
+    assert options.steps == OPTIONS["pose_gan"]["steps"]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ class Recorder:
         self.seen.append((f"f{layer}", hidden.shape[1]))
         return hidden + self.shifts.get(f"f{layer}", 0)
 
-    def style(self, layer, style):
+    def style(self, layer, style, w):
         self.seen.append((layer, style.shape[1]))
         return style + self.shifts.get(f"s{layer}", 0)
 

@@ -18,4 +18,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.output.picture,
         cell["seed"],
         snakemake.params.work,
+        discriminator_weights=snakemake.input.get("discriminator") or None,
     )

@@ -17,4 +17,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.output.picture,
         seed=0,
         work=snakemake.params.work,
+        out_discriminator=snakemake.output.discriminator,
     )

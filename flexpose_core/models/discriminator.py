@@ -68,6 +68,11 @@ class ImageDiscriminator(nn.Module):
         self.hidden = nn.Linear(wide * _COARSEST**2, wide)
         self.logit = nn.Linear(wide, 1)
 
+    @property
+    def lower_layers(self) -> list[nn.Module]:
+        """All layers but those that see the whole image at once, from the input on."""
+        return [self.stem, *self.blocks, self.final]
+
     def forward(self, images: Tensor) -> Tensor:
         x = F.leaky_relu(self.stem(F.pixel_unshuffle(images, 2)), _SLOPE)
         for block in self.blocks:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from flexpose_core import seeds
 from flexpose_core.devices import mixed_precision
 from flexpose_core.errors import CheckpointError, ConfigError
+from flexpose_core.models.adapters import AnyAdapter
 from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import StyleGenerator
-from flexpose_core.models.transfer import Transfer
 from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.skeletons import skeleton_named
@@ -39,13 +39,13 @@ _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Observer(Protocol):
     """What the fit of τ sees of g_t and of the guidance."""
 
-    def generated(self, z: Tensor, transfer: Transfer) -> list[Tensor]:
+    def generated(self, z: Tensor, transfer: AnyAdapter) -> list[Tensor]:
         """Return Γ(g_t(z)), tensors with the batch first."""
 
     def guidance(self, poses: Tensor) -> list[Tensor]:
         """Return Γ(α(t)) of poses (B, K, 2), tensors of the same shapes."""
 
-    def joints(self, z: Tensor, transfer: Transfer | None) -> Tensor:
+    def joints(self, z: Tensor, transfer: AnyAdapter | None) -> Tensor:
         """Return the joints (B, K, 2) of g_t(z) in 0..1, with gradients."""
 
 
@@ -60,13 +60,13 @@ class PoseObserver:
             )
         self.generator = generator
 
-    def generated(self, z: Tensor, transfer: Transfer) -> list[Tensor]:
+    def generated(self, z: Tensor, transfer: AnyAdapter) -> list[Tensor]:
         return [self.generator.pose(z, transfer)]
 
     def guidance(self, poses: Tensor) -> list[Tensor]:
         return [poses]
 
-    def joints(self, z: Tensor, transfer: Transfer | None) -> Tensor:
+    def joints(self, z: Tensor, transfer: AnyAdapter | None) -> Tensor:
         return self.generator.pose(z, transfer)
 
 
@@ -79,19 +79,19 @@ class ImageObserver:
         self.generator, self.regressor, self.extractor, self.mixed = generator, regressor, extractor, mixed
         self.skeleton = skeleton_named(generator.architecture.skeleton)
 
-    def generated(self, z: Tensor, transfer: Transfer) -> list[Tensor]:
+    def generated(self, z: Tensor, transfer: AnyAdapter) -> list[Tensor]:
         return self._features(self._draw(z, transfer))
 
     def guidance(self, poses: Tensor) -> list[Tensor]:
         architecture = self.generator.architecture
         return self._features(draw_lines(poses, self.skeleton, architecture.resolution, architecture.channels))
 
-    def joints(self, z: Tensor, transfer: Transfer | None) -> Tensor:
+    def joints(self, z: Tensor, transfer: AnyAdapter | None) -> Tensor:
         images = self._draw(z, transfer)
         with mixed_precision(z.device, self.mixed):
             return self.regressor(images).float()
 
-    def _draw(self, z: Tensor, transfer: Transfer | None) -> Tensor:
+    def _draw(self, z: Tensor, transfer: AnyAdapter | None) -> Tensor:
         with mixed_precision(z.device, self.mixed):
             return self.generator(z, transfer).contiguous(memory_format=torch.channels_last)
 

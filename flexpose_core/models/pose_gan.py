@@ -27,6 +27,11 @@ class PoseDiscriminator(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([inputs, *[width] * depth]))
         self.logit = nn.Linear(width, 1)
 
+    @property
+    def lower_layers(self) -> list[nn.Module]:
+        """All layers but the last, from the input on."""
+        return list(self.hidden)
+
     def forward(self, poses: Tensor) -> Tensor:
         vectors = poses[:, self.bones[:, 1]] - poses[:, self.bones[:, 0]]
         x = torch.cat([(poses - 0.5).flatten(1) * _POSITION_SCALE, vectors.flatten(1) * _BONE_SCALE], dim=1)

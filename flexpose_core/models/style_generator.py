@@ -40,8 +40,8 @@ class Transfer(Protocol):
     def mapping(self, layer: int, hidden: Tensor) -> Tensor:
         """Transform the (B, width) output of layer `layer` of the mapping network."""
 
-    def style(self, layer: int, style: Tensor) -> Tensor:
-        """Transform the (B, width) output of A_l, l = `layer`."""
+    def style(self, layer: int, style: Tensor, w: Tensor) -> Tensor:
+        """Transform the (B, width) output of A_l, l = `layer`, given its input w."""
 
 
 def fourier_features(values: Tensor, octaves: int) -> Tensor:
@@ -175,7 +175,7 @@ class StyleGenerator(nn.Module):
         """Return the style codes τ_l(A_l(w)), one (B, style_widths[l - 1]) a layer."""
         codes = [affine(w) for affine in self.affines]
         if transfer is not None:
-            codes = [transfer.style(layer, code) for layer, code in enumerate(codes, start=1)]
+            codes = [transfer.style(layer, code, w) for layer, code in enumerate(codes, start=1)]
         return codes
 
     def synthesize(self, styles: list[Tensor]) -> Tensor:

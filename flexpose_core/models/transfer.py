@@ -1,7 +1,8 @@
 """τ: the linear transfer function between a source's and a target's generator (paper, Eq. 4 and 6).
 
 τ is block-diagonal. The block of a chosen layer is a matrix U_l (and a shift b_l, our extension), all others are the
-identity. At the start U_l = I and b_l = 0, so that g_t is g_s to the bit.
+identity. At the start U_l = I and b_l = 0, so that g_t is g_s to the bit. With diagonal U_l, τ is a scale and a shift a
+channel, what Noguchi & Harada 2019 adapt of a generator.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 import torch
@@ -24,6 +25,10 @@ ALL_STYLES, ALL_MAPPING = "all", "mapping"
 Layers = Sequence[int | str] | str
 """Layers that τ may change: integers l for the style code of layer l, counted from 1 at the coarsest; "f1", "f2", ...
 for the output of a layer of the mapping network f; "all" for all style codes; "mapping" for all of f."""
+
+
+Generator = TypeVar("Generator")
+Form = Literal["full", "diagonal"]
 
 
 class Transferable(Protocol):
@@ -44,6 +49,8 @@ class TransferArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         The layers, counted from 1, whose block is not the identity.
     bias
         Whether these blocks also shift.
+    form
+        "full" matrices U_l, or "diagonal" ones.
     """
 
     style_widths: tuple[int, ...]
@@ -51,6 +58,7 @@ class TransferArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     style: tuple[int, ...] = ()
     mapping: tuple[int, ...] = ()
     bias: bool = False
+    form: Form = "full"
 
 
 def parse_layers(
@@ -100,17 +108,32 @@ class LinearBlock(nn.Module):
         return changed.to(hidden.dtype)
 
 
+class DiagonalBlock(nn.Module):
+    """One block of a diagonal τ: h ↦ u h + b, channel by channel."""
+
+    def __init__(self, width: int, bias: bool) -> None:
+        super().__init__()
+        self.u = nn.Parameter(torch.ones(width))
+        self.b = nn.Parameter(torch.zeros(width)) if bias else None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        changed = hidden.float() * self.u
+        return (changed if self.b is None else changed + self.b).to(hidden.dtype)
+
+
 class Transfer(nn.Module):
     """τ = diag(I, ..., U_l, ..., I) (Eq. 6) on the style codes, and by choice on the outputs of f's layers."""
 
     def __init__(self, architecture: TransferArchitecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.style_blocks = _blocks(architecture.style, architecture.style_widths, architecture.bias)
-        self.mapping_blocks = _blocks(architecture.mapping, architecture.mapping_widths, architecture.bias)
+        self.style_blocks = _blocks(architecture.style, architecture.style_widths, architecture)
+        self.mapping_blocks = _blocks(architecture.mapping, architecture.mapping_widths, architecture)
 
     @classmethod
-    def for_generator(cls, generator: Transferable, layers: Layers, bias: bool, where: str = "layers") -> Transfer:
+    def for_generator(
+        cls, generator: Transferable, layers: Layers, bias: bool, where: str = "layers", form: Form = "full"
+    ) -> Transfer:
         """Return τ at the identity for these layers of a generator; see `Layers`.
 
         Raises
@@ -122,15 +145,24 @@ class Transfer(nn.Module):
         style, mapping = parse_layers(layers, len(style_widths), len(mapping_widths), where)
         return cls(
             TransferArchitecture(
-                style_widths=style_widths, mapping_widths=mapping_widths, style=style, mapping=mapping, bias=bias
+                style_widths=style_widths,
+                mapping_widths=mapping_widths,
+                style=style,
+                mapping=mapping,
+                bias=bias,
+                form=form,
             )
         )
+
+    def host(self, source: Generator) -> Generator:
+        """Return the generator that runs with this τ: the source's as it is."""
+        return source
 
     def mapping(self, layer: int, hidden: Tensor) -> Tensor:
         """Return the transferred (B, width) output of layer `layer` of f."""
         return _apply(self.mapping_blocks, layer, hidden)
 
-    def style(self, layer: int, style: Tensor) -> Tensor:
+    def style(self, layer: int, style: Tensor, w: Tensor | None = None) -> Tensor:
         """Return the transferred (B, width) style code of layer `layer`."""
         return _apply(self.style_blocks, layer, style)
 
@@ -162,8 +194,9 @@ class Transfer(nn.Module):
         return transfer
 
 
-def _blocks(layers: tuple[int, ...], widths: tuple[int, ...], bias: bool) -> nn.ModuleDict:
-    return nn.ModuleDict({str(layer): LinearBlock(widths[layer - 1], bias) for layer in layers})
+def _blocks(layers: tuple[int, ...], widths: tuple[int, ...], architecture: TransferArchitecture) -> nn.ModuleDict:
+    block = LinearBlock if architecture.form == "full" else DiagonalBlock
+    return nn.ModuleDict({str(layer): block(widths[layer - 1], architecture.bias) for layer in layers})
 
 
 def _apply(blocks: nn.ModuleDict, layer: int, hidden: Tensor) -> Tensor:

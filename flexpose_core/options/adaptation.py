@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from flexpose_core.errors import ConfigError
+
 Count = Annotated[int, Meta(ge=1)]
 Steps = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -91,15 +93,37 @@ class PerceptualOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     allow_download: bool = False
 
 
-class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How τ is fitted, all else frozen. The defaults are the paper's.
+class AdversarialFitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Fine-tuning a GAN on the guidance (Wang et al. 2018), the discriminator's lower layers frozen (Mo et al. 2020).
+
+    Goes on from the generator and the discriminator that the source's training ended with; its other options, such as
+    the penalty, are those of that training.
 
     Parameters
     ----------
+    frozen
+        Layers of the discriminator, counted from its input, that do not learn; 0 is plain fine-tuning.
+    """
+
+    frozen: Annotated[int, Meta(ge=0)] = 0
+    steps: Count = 1000
+    learning_rate: Positive = 2e-4
+
+
+class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a generator is adapted. The defaults are the paper's: τ is fitted, all else frozen.
+
+    Parameters
+    ----------
+    trained
+        What learns: "transfer", τ; "scale-shift", a diagonal τ; "low-rank", a matrix of low rank added to each A_l, for
+        style layers alone; "generator", all weights.
     layers
-        Layers that τ may change, see `flexpose_core.models.transfer.Layers`.
+        Layers that may change, see `flexpose_core.models.transfer.Layers`; "generator" changes all.
     bias
         Whether τ's blocks also shift.
+    rank
+        Of the matrices of "low-rank".
     perceptual
         Γ.
     pairing
@@ -115,14 +139,18 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         Steps that then lower the energy distance between generated poses and the guidance, and poses of each a step.
     learning_rate
         Adam's, at its highest.
+    adversarial
+        If given, the generator is fine-tuned as a GAN instead of on pairs and the energy distance; for "generator".
     device
         Where the networks run.
     mixed_precision
         Whether they draw and look at images in bfloat16.
     """
 
+    trained: Literal["transfer", "scale-shift", "low-rank", "generator"] = "transfer"
     layers: tuple[int | str, ...] | str = (3,)
     bias: bool = False
+    rank: Count = 4
     perceptual: PerceptualOptions = PerceptualOptions()
     pairing: Literal["random", "assignment"] = "random"
     pool: Count = 3000
@@ -132,5 +160,10 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     energy_steps: Steps = 0
     energy_batch: Annotated[int, Meta(ge=2)] = 192
     learning_rate: Positive = 5e-3
+    adversarial: AdversarialFitOptions | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     mixed_precision: bool = True
+
+    def __post_init__(self) -> None:
+        if self.adversarial is not None and self.trained != "generator":
+            raise ConfigError(f"adaptation.trained: expected 'generator' for adversarial, found {self.trained!r}")

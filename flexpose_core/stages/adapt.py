@@ -1,4 +1,4 @@
-"""From a source's generator and a few shots of the target to τ (paper, section 3.3)."""
+"""From a source's generator and a few shots of the target to τ (paper, section 3.3), or to another adapter."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from flexpose_core import seeds
 from flexpose_core.devices import pick_device
+from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.distributions import distribution_metrics
+from flexpose_core.models.adapters import FineTuned, build_adapter
 from flexpose_core.models.perceptual import Observer, build_observer
-from flexpose_core.models.transfer import Transfer
 from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.poses.alignment import align
 from flexpose_core.poses.cache import load_cache
@@ -26,6 +27,7 @@ from flexpose_core.poses.pool import pooled_poses
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.rendering.pictures import tile, write_png
 from flexpose_core.skeletons import Skeleton, skeleton_named
+from flexpose_core.stages.fine_tune import fine_tune
 from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor
 from flexpose_core.training.checkpoint import read_header
 from flexpose_core.training.loop import LoopOptions, train
@@ -48,12 +50,18 @@ def adapt(
     seed: int,
     work: Path,
     loop: LoopOptions | None = None,
+    discriminator_weights: Path | None = None,
 ) -> None:
-    """Fit τ and write it alone, with metrics and a picture.
+    """Fit τ, or what else the options say, and write it alone, with metrics and a picture.
 
     The metrics say how far the generator's joints are from the guidance before and after; nothing of the target but
     the shots is looked at. The picture has three rows: poses of the source's generator, poses of the same latent codes
     after the adaptation, and the shot nearest to each of these.
+
+    Parameters
+    ----------
+    discriminator_weights
+        What the generator was trained against; for adversarial fine-tuning.
 
     Raises
     ------
@@ -72,17 +80,36 @@ def adapt(
         own, _ = pooled_poses(sources)
         random = seeds.rng(seed, "adapt/alignment")
         guidance = align(own, guidance, len(drawn), skeleton, options.alignment, random)
-    transfer = Transfer.for_generator(generator, options.layers, options.bias).to(device)
-    observer, perceptual = build_observer(options, generator, regressor, seed)
-    z = pair(options, observer, guidance, generator.architecture.latent_width, seed, device)
-    objective = AdaptationObjective(transfer, observer, z, torch.as_tensor(guidance), skeleton, options)
-    weights = [read_header(path)["checksum"] for path in (generator_weights, regressor_weights)]
+    transfer = build_adapter(options, generator, seed).to(device)
+    used = [generator_weights, regressor_weights, *([discriminator_weights] if discriminator_weights else [])]
+    weights = [read_header(path)["checksum"] for path in used]
     identity = json.dumps([msgspec.to_builtins(options), weights, digest(guidance.tobytes())])
-    train(objective, objective.steps, _STAGE, seed, work, identity, loop)
+    if options.adversarial is not None:
+        if discriminator_weights is None or not isinstance(transfer, FineTuned):
+            raise ConfigError("adaptation.adversarial: expected the discriminator of the source, found none")
+        perceptual = "discriminator"
+        fine_tune(
+            options.adversarial,
+            options.mixed_precision,
+            transfer,
+            discriminator_weights,
+            guidance,
+            seed,
+            work,
+            identity,
+            loop,
+        )
+    else:
+        observer, perceptual = build_observer(options, transfer.host(generator), regressor, seed)
+        z = pair(options, observer, guidance, generator.architecture.latent_width, seed, device)
+        objective = AdaptationObjective(transfer, observer, z, torch.as_tensor(guidance), skeleton, options)
+        train(objective, objective.steps, _STAGE, seed, work, identity, loop)
 
-    z = torch.randn(_MEASURED, z.shape[1], generator=seeds.torch_generator(seed, "adapt/measure")).to(device)
+    latent = generator.architecture.latent_width
+    z = torch.randn(_MEASURED, latent, generator=seeds.torch_generator(seed, "adapt/measure")).to(device)
     before, after = (
-        generate(generator, regressor, z, tau, options.mixed_precision)[1].cpu().numpy() for tau in (None, transfer)
+        generate(network, regressor, z, tau, options.mixed_precision)[1].cpu().numpy()
+        for network, tau in ((generator, None), (transfer.host(generator), transfer))
     )
     transfer.save(out_transfer, {"seed": seed})
     metrics: dict[str, Any] = {

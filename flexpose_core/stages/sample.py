@@ -16,9 +16,9 @@ from torch import Tensor
 from flexpose_core import seeds
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import ConfigError, DataError
+from flexpose_core.models.adapters import AnyAdapter, load_adapter
 from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import StyleGenerator
-from flexpose_core.models.transfer import Transfer
 from flexpose_core.options.generator import SampleOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
@@ -47,7 +47,7 @@ def sample_shard(
     Parameters
     ----------
     transfer_weights
-        τ; None samples the source's generator as it is.
+        τ or another adapter; None samples the source's generator as it is.
 
     Raises
     ------
@@ -63,7 +63,8 @@ def sample_shard(
     check_fit(generator.architecture, regressor.architecture, regressor_weights)
     transfer = None
     if transfer_weights is not None:
-        transfer = Transfer.load(transfer_weights, generator).to(device).requires_grad_(False)
+        transfer = load_adapter(transfer_weights, generator).to(device).requires_grad_(False)
+        generator = transfer.host(generator)
 
     first, last = count * shard // shards, count * (shard + 1) // shards
 
@@ -88,7 +89,7 @@ def sample_shard(
 def sample_block(
     generator: StyleGenerator,
     regressor: Regressor,
-    transfer: Transfer | None,
+    transfer: AnyAdapter | None,
     options: SampleOptions,
     seed: int,
     block: int,

@@ -17,6 +17,7 @@ from flexpose_core.errors import CheckpointError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.distributions import distribution_metrics
 from flexpose_core.models.discriminator import ImageDiscriminator
+from flexpose_core.models.discriminators import Discriminator, save_discriminator
 from flexpose_core.models.pose_gan import PoseDiscriminator
 from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
@@ -43,7 +44,7 @@ from flexpose_core.training.objectives.distillation import BoneHeads, Distillati
 from flexpose_core.training.objectives.pose_gan import PoseGanObjective
 
 _STAGE = "train_generator"
-_MAPPING_KIND = "mapping_network"
+_POSE_GAN_KIND = "pose_gan"
 _TESTED, _SHOWN, _COLUMNS, _SHOWN_SIDE = 4000, 24, 8, 96
 
 
@@ -59,8 +60,9 @@ def train_generator(
     seed: int,
     work: Path,
     loop: LoopOptions | None = None,
+    out_discriminator: Path | None = None,
 ) -> None:
-    """Train g_s on the pooled poses and write its averaged weights, metrics and a picture.
+    """Train g_s on the pooled poses and write its averaged weights, metrics, a picture, and the discriminator if asked for.
 
     The metrics compare β(g_s(z)) with held-out poses, beside training poses with held-out poses; `drawing` are the errors
     of β(φ(A(w(p)))) on held-out poses p, for a distilled generator. The picture pairs g_s(z) with α(β(g_s(z))).
@@ -85,12 +87,15 @@ def train_generator(
     inputs = [digest(poses.data), read_header(regressor_weights)["checksum"]]
     identity = json.dumps([msgspec.to_builtins(options), channels, inputs], sort_keys=True)
     if options.training == "distilled":
-        generator = _distil(generator, regressor, poses, options, seed, Path(work), identity, loop)
+        generator, discriminator = _distil(generator, regressor, poses, options, seed, Path(work), identity, loop)
     else:
-        generator = _learn_adversarially(generator, poses, options, seed, Path(work), identity, loop)
+        generator, discriminator = _learn_adversarially(generator, poses, options, seed, Path(work), identity, loop)
 
     generator.eval().requires_grad_(False)
     save_generator(out_weights, generator, {"seed": seed, "training": options.training})
+    if out_discriminator is not None:
+        trained_by = options.pose_gan if options.training == "distilled" else options.adversarial
+        save_discriminator(out_discriminator, discriminator, architecture, trained_by, {"seed": seed})
     write_json(out_metrics, _measure(generator, regressor, poses, held_out, seed, options.mixed_precision))
     write_png(out_picture, pairs_picture(generator, regressor, seed, options.mixed_precision))
 
@@ -104,30 +109,33 @@ def _distil(
     work: Path,
     identity: str,
     loop: LoopOptions | None,
-) -> StyleGenerator:
-    """Learn f as a GAN on joints, then φ ∘ A by distillation; f is kept in `work` for a run that resumes in the second."""
+) -> tuple[StyleGenerator, Discriminator]:
+    """Learn f as a GAN on joints, then φ ∘ A by distillation; the GAN is kept in `work` for a run that resumes in the second."""
     device = next(generator.parameters()).device
     skeleton = skeleton_named(generator.architecture.skeleton)
-    finished = work / "mapping.safetensors"
+    finished = work / "pose_gan.safetensors"
     fingerprint = {"identity": digest(identity.encode()), "seed": seed}
+    width = options.pose_gan.discriminator_width
+    discriminator = initialised(lambda: PoseDiscriminator(skeleton, width), seed, "pose_discriminator", device)
     try:
-        tensors, _ = load_weights(finished, _MAPPING_KIND, fingerprint)
+        tensors, _ = load_weights(finished, _POSE_GAN_KIND, fingerprint)
     except CheckpointError:
-        width = options.pose_gan.discriminator_width
-        discriminator = initialised(lambda: PoseDiscriminator(skeleton, width), seed, "pose_discriminator", device)
         latent = generator.architecture.latent_width
         gan = PoseGanObjective(generator.f, discriminator, torch.from_numpy(poses), skeleton, latent, options.pose_gan)
         train(gan, options.pose_gan.steps, f"{_STAGE}/pose_gan", seed, work / "pose_gan", identity, loop)
-        tensors = dict(gan.averaged.state_dict())
-        save_weights(finished, tensors, _MAPPING_KIND, fingerprint)
-    generator.f.load_state_dict(tensors)
+        tensors = {f"f.{name}": value for name, value in gan.averaged.state_dict().items()}
+        tensors |= {f"discriminator.{name}": value for name, value in discriminator.state_dict().items()}
+        save_weights(finished, tensors, _POSE_GAN_KIND, fingerprint)
+    for prefix, network in (("f.", generator.f), ("discriminator.", discriminator)):
+        own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        network.load_state_dict(own)
     widths, bones = generator.architecture.synthesis_widths, len(skeleton.bones)
     heads = initialised(lambda: BoneHeads(widths, bones), seed, "bone_heads", device)
     distillation = DistillationObjective(generator, heads, regressor, options.distillation, options.mixed_precision)
     steps = options.distillation.steps
     train(distillation, steps, f"{_STAGE}/distillation", seed, work / "distillation", identity, loop)
     finished.unlink(missing_ok=True)
-    return distillation.averaged
+    return distillation.averaged, discriminator
 
 
 def _learn_adversarially(
@@ -138,7 +146,7 @@ def _learn_adversarially(
     work: Path,
     identity: str,
     loop: LoopOptions | None,
-) -> StyleGenerator:
+) -> tuple[StyleGenerator, Discriminator]:
     device = next(generator.parameters()).device
     architecture, width = generator.architecture, options.adversarial.discriminator_width
     discriminator = initialised(
@@ -148,7 +156,7 @@ def _learn_adversarially(
         generator, discriminator, torch.from_numpy(poses), options.adversarial, options.mixed_precision
     )
     train(objective, options.adversarial.steps, f"{_STAGE}/adversarial", seed, work / "adversarial", identity, loop)
-    return objective.averaged
+    return objective.averaged, discriminator
 
 
 def _measure(

@@ -1,4 +1,4 @@
-"""The fit of τ, everything else frozen: Eq. 5 on pairs, then, by choice, the energy distance between distributions."""
+"""The fit of τ or of another adapter: Eq. 5 on pairs, then, by choice, the energy distance between distributions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flexpose_core.models.adapters import AnyAdapter
 from flexpose_core.models.perceptual import Observer
-from flexpose_core.models.transfer import Transfer
 from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import tile, to_uint8
@@ -29,9 +29,9 @@ class AdaptationObjective:
     Parameters
     ----------
     transfer
-        τ; its device is where the work is done.
+        τ, or another adapter; its device is where the work is done.
     observer
-        Γ and the generator; parameters are frozen by the caller.
+        Γ and the adapter's host; parameters that are not the adapter's are frozen by the caller.
     z
         (E, latent width) on the CPU, the latent code paired with each guidance pose.
     guidance
@@ -40,7 +40,7 @@ class AdaptationObjective:
 
     def __init__(
         self,
-        transfer: Transfer,
+        transfer: AnyAdapter,
         observer: Observer,
         z: Tensor,
         guidance: Tensor,

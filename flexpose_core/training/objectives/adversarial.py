@@ -18,7 +18,12 @@ from flexpose_core.rendering.pictures import tile, to_uint8
 from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import skeleton_named
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
-from flexpose_core.training.objectives.gan_losses import discriminator_loss, generator_loss, r1_penalty
+from flexpose_core.training.objectives.gan_losses import (
+    discriminator_loss,
+    generator_loss,
+    r1_penalty,
+    require_gradients,
+)
 
 _BETAS = (0.0, 0.99)
 _SHOWN, _COLUMNS = 24, 12
@@ -45,9 +50,11 @@ class AdversarialObjective:
             "generator": generator, "discriminator": discriminator, "average": self.average,
         }  # fmt: skip
         self.rates = {"generator": options.generator_rate, "discriminator": options.discriminator_rate}
+        # Layers that the caller froze stay so.
+        self.judging = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
+        learning = {"generator": list(generator.parameters()), "discriminator": self.judging}
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(self.networks[name].parameters(), rate, _BETAS, fused=True)
-            for name, rate in self.rates.items()
+            name: torch.optim.Adam(learning[name], rate, _BETAS, fused=True) for name, rate in self.rates.items()
         }
 
     @property
@@ -70,11 +77,11 @@ class AdversarialObjective:
             loss = loss + options.r1_gamma * options.r1_interval * r1_penalty(self.discriminator, real)
         self._update("discriminator", loss)
 
-        self.discriminator.requires_grad_(False)
+        require_gradients(self.judging, False)
         with mixed_precision(self.device, self.mixed):
             generated = generator_loss(self.discriminator(self.generator(self._latent(random))))
         self._update("generator", generated)
-        self.discriminator.requires_grad_(True)
+        require_gradients(self.judging, True)
         self.average.update_parameters(self.generator)
         return {"discriminator": judged.detach(), "generator": generated.detach()}
 

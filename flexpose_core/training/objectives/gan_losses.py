@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -24,3 +24,9 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tenso
     real = real.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
     return gradient.square().flatten(1).sum(1).mean() / 2
+
+
+def require_gradients(parameters: Iterable[nn.Parameter], wanted: bool) -> None:
+    """Say whether gradients are taken with respect to these parameters."""
+    for parameter in parameters:
+        parameter.requires_grad_(wanted)

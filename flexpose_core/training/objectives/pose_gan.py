@@ -17,7 +17,12 @@ from flexpose_core.rendering.pictures import tile
 from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
-from flexpose_core.training.objectives.gan_losses import discriminator_loss, generator_loss, r1_penalty
+from flexpose_core.training.objectives.gan_losses import (
+    discriminator_loss,
+    generator_loss,
+    r1_penalty,
+    require_gradients,
+)
 
 _BETAS = (0.0, 0.99)
 _SHOWN, _COLUMNS, _SIDE = 24, 12, 64
@@ -40,10 +45,12 @@ class PoseGanObjective:
         self.device = next(mapping.parameters()).device
         self.average = AveragedModel(mapping, multi_avg_fn=get_ema_multi_avg_fn(options.average))
         self.networks: dict[str, nn.Module] = {"f": mapping, "discriminator": discriminator, "average": self.average}
+        # Layers that the caller froze stay so.
+        self.judging = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
         rate = options.learning_rate
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "f": torch.optim.Adam(mapping.parameters(), rate, _BETAS, fused=True),
-            "discriminator": torch.optim.Adam(discriminator.parameters(), rate, _BETAS, fused=True),
+            "discriminator": torch.optim.Adam(self.judging, rate, _BETAS, fused=True),
         }
 
     @property
@@ -64,10 +71,10 @@ class PoseGanObjective:
             loss = loss + options.r1_gamma * options.r1_interval * r1_penalty(self.discriminator, real)
         self._update("discriminator", loss)
 
-        self.discriminator.requires_grad_(False)
+        require_gradients(self.judging, False)
         generated = generator_loss(self.discriminator(self.mapping.pose(self._latent(options.batch, random))))
         self._update("f", generated)
-        self.discriminator.requires_grad_(True)
+        require_gradients(self.judging, True)
         self.average.update_parameters(self.mapping)
         return {"discriminator": judged.detach(), "generator": generated.detach()}
 
