@@ -29,6 +29,9 @@ class Run:
     cell: Cell
     method: MethodOptions
     seed: int
+    pose_set: str
+    """The unpaired poses; runs that differ in what else the detector sees share one, and the target's own do not depend on the
+    seed."""
 
     @property
     def sources(self) -> str:
@@ -45,24 +48,24 @@ class Run:
         """The few-shot set and its pose-mixup."""
         return f"{self.cell.target}_{self.method.guidance}_m{self.cell.shots}_s{self.seed}"
 
-    @property
-    def pose_set(self) -> str:
-        """The unpaired poses; the target's own do not depend on the seed."""
-        return self.cell_name if self.method.poses == "target" else self.name
-
 
 class Grid:
     """All runs of a configuration."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        runs = [
-            Run(f"{name}_s{seed}", name, cell, config.methods[cell.method], seed)
-            for name, cell in config.cells.items()
-            for seed in range(config.seeds)
-        ]
+        first: dict[str, str] = {}
+        runs = []
+        for name, cell in config.cells.items():
+            method = config.methods[cell.method]
+            own = msgspec.structs.replace(method, supervision="none")
+            alike = first.setdefault(str(plain([own, msgspec.structs.replace(cell, method="")])), name)
+            for seed in range(config.seeds):
+                pose_set = alike if method.poses == "target" else f"{alike}_s{seed}"
+                runs.append(Run(f"{name}_s{seed}", name, cell, method, seed, pose_set))
         self.runs = {run.name: run for run in runs}
         self.pose_sets = {run.pose_set: run for run in reversed(runs)}
+        self.baselines = [name for name, run in self.pose_sets.items() if run.method.poses == "baseline"]
         self.guidance_sets = {run.guidance: run for run in reversed(runs) if run.method.guidance}
         self.priors = {run.prior: run for run in reversed(runs) if run.sources}
 
@@ -144,20 +147,30 @@ class Grid:
         own = {"poses": run.method.poses, "size": run.cell.annotation_set_size, "seed": run.seed}
         return plain({**own, "take_all_if_short": run.cell.take_all_if_short})
 
+    def baseline_params(self, pose_set: str) -> dict[str, Any]:
+        run = _look_up(self.pose_sets, pose_set, "pose set")
+        return plain({"options": run.method.baseline, "size": run.cell.annotation_set_size, "seed": run.seed})
+
     def eta_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")
         return plain({"options": self.config.detector, "seed": run.seed})
 
     def detector_params(self, name: str) -> dict[str, Any]:
-        return plain({"options": self.config.detector, "seed": self.run(name).seed})
+        run = self.run(name)
+        return plain({"options": self.config.detector, "seed": run.seed, "supervision": run.method.supervision})
 
     def cell_params(self, name: str) -> dict[str, Any]:
         """Return what a metrics file says of its run."""
         run = self.run(name)
-        return plain({"name": run.cell_name, "cell": run.cell, "seed": run.seed})
+        adaptation, layers = run.method.adaptation, None
+        if adaptation is not None:
+            layers = run.cell.layers or ("all" if adaptation.trained == "generator" else adaptation.layers)
+        cell = {**msgspec.to_builtins(run.cell), "layers": layers, "guidance": run.method.guidance}
+        return plain({"name": run.cell_name, "cell": cell, "seed": run.seed})
 
     def table_params(self, table: str) -> dict[str, Any]:
-        return plain({"pck_rho": self.config.tables[table].pck_rho})
+        options = self.config.tables[table]
+        return plain({"kind": options.kind, "pck_rho": options.pck_rho, "paper_rows": options.paper_rows})
 
 
 def plain(value: Any) -> Any:

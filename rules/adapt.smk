@@ -30,6 +30,7 @@ rule adapt:
         ),
         shots=of_pose_set("results/guidance/{run.guidance}/shots.h5"),
         mixup=of_pose_set("results/guidance/{run.guidance}/mixup.h5"),
+        discriminator=discriminator_of_pose_set,
     output:
         transfer="results/pose_sets/{pose_set}/transfer.safetensors",
         metrics="results/pose_sets/{pose_set}/adaptation.json",
@@ -108,6 +109,8 @@ rule compose:
         "results/pose_sets/{pose_set}/poses.h5",
     log:
         "results/logs/pose_sets/{pose_set}_compose.log",
+    wildcard_constraints:
+        pose_set=names(name for name in GRID.pose_sets if name not in GRID.baselines),
     # As early as it can be: a source with too few poses then shows while little has been trained.
     priority: 40
     threads: 1
@@ -119,3 +122,23 @@ rule compose:
         stamp=stamp("compose"),
     script:
         "../workflow_scripts/compose.py"
+
+
+rule compose_baseline:
+    input:
+        unpack(baseline_inputs),
+    output:
+        "results/pose_sets/{pose_set}/poses.h5",
+    log:
+        "results/logs/pose_sets/{pose_set}_compose.log",
+    wildcard_constraints:
+        pose_set=names(GRID.baselines),
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=10,
+    params:
+        cell=lambda wildcards: GRID.baseline_params(wildcards.pose_set),
+        stamp=stamp("compose_baseline"),
+    script:
+        "../workflow_scripts/compose_baseline.py"

@@ -66,6 +66,12 @@ def of_pose_set(pattern):
     return lambda wildcards: pattern.format(run=GRID.pose_sets[wildcards.pose_set])
 
 
+def discriminator_of_pose_set(wildcards):
+    """What a generator was trained against, for methods that go on training against it."""
+    run = GRID.pose_sets[wildcards.pose_set]
+    return f"results/priors/{run.prior}/discriminator.safetensors" if run.method.is_adversarial else []
+
+
 def annotation_set_inputs(wildcards):
     """What a pose set is composed of, by its method."""
     run = GRID.pose_sets[wildcards.pose_set]
@@ -77,6 +83,29 @@ def annotation_set_inputs(wildcards):
     if run.method.poses == "adapted":
         inputs["samples"] = f"results/pose_sets/{wildcards.pose_set}/samples.h5"
     return inputs
+
+
+def baseline_inputs(wildcards):
+    """What a baseline's pose set is composed of."""
+    run = GRID.pose_sets[wildcards.pose_set]
+    inputs = {}
+    if run.method.sees_sources:
+        inputs["sources"] = expand("results/data/{dataset}/train.h5", dataset=run.cell.sources)
+    if run.method.sees_shots:
+        inputs["shots"] = f"results/guidance/{run.guidance}/shots.h5"
+        inputs["mixup"] = f"results/guidance/{run.guidance}/mixup.h5"
+    return inputs
+
+
+def shots_of_cell(wildcards):
+    """The annotated shots of a cell whose method has any."""
+    run = GRID.run(wildcards.cell)
+    return f"results/guidance/{run.guidance}/shots.h5" if run.method.guidance else []
+
+
+def labelled_shots(wildcards):
+    """The annotated shots, for methods whose detector sees their images."""
+    return shots_of_cell(wildcards) if GRID.run(wildcards.cell).method.supervision != "none" else []
 
 
 def target_cache(split):

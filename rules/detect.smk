@@ -29,6 +29,7 @@ rule train_detector:
         images=target_cache("train"),
         poses=lambda wildcards: f"results/pose_sets/{GRID.run(wildcards.cell).pose_set}/poses.h5",
         eta=lambda wildcards: f"results/pose_sets/{GRID.run(wildcards.cell).pose_set}/eta.safetensors",
+        shots=labelled_shots,
     output:
         "results/cells/{cell}/detector.safetensors",
     log:
@@ -55,6 +56,7 @@ rule evaluate:
         train=target_cache("train"),
         val=target_cache("val"),
         test=target_cache("test"),
+        shots=shots_of_cell,
     output:
         metrics=ensure("results/cells/{cell}/metrics.json", non_empty=True),
         picture=report(

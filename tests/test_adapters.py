@@ -154,7 +154,10 @@ def test_stages_fit_and_sample_it(files, kind, tmp_path):
 def discriminators(tmp_path, generator):
     torch.manual_seed(2)
     made = {}
-    for kind, options in ((POSE_KIND, PoseGanOptions(average=0.9)), (IMAGE_KIND, AdversarialOptions(discriminator_width=8))):
+    for kind, options in (
+        (POSE_KIND, PoseGanOptions(average=0.9)),
+        (IMAGE_KIND, AdversarialOptions(discriminator_width=8)),
+    ):
         made[kind] = tmp_path / f"{kind}.safetensors"
         discriminator = new_discriminator(kind, generator.architecture, options.discriminator_width)
         save_discriminator(made[kind], discriminator, generator.architecture, options)
@@ -162,7 +165,10 @@ def discriminators(tmp_path, generator):
 
 
 def test_discriminators_come_back_with_their_options_or_are_refused(discriminators, generator, files):
-    for kind, options in ((POSE_KIND, PoseGanOptions(average=0.9)), (IMAGE_KIND, AdversarialOptions(discriminator_width=8))):
+    for kind, options in (
+        (POSE_KIND, PoseGanOptions(average=0.9)),
+        (IMAGE_KIND, AdversarialOptions(discriminator_width=8)),
+    ):
         assert load_discriminator(discriminators[kind], generator.architecture)[1] == options
         other = msgspec.structs.replace(generator.architecture, channels=1)
         with pytest.raises(CheckpointError, match="expected the discriminator of"):

@@ -2,9 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flexpose_core.errors import DataError
+from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import write_json
-from flexpose_core.stages.tabulate import COLUMNS, tabulate
+from flexpose_core.stages.paper_tables import PAPER_TABLES
+from flexpose_core.stages.table_kinds import DISTANCES, KINDS, RESULTS, SAMPLES
+from flexpose_core.stages.tabulate import tabulate
 
 
 def metrics(mse, flip, pck=0.5):
@@ -12,20 +14,28 @@ def metrics(mse, flip, pck=0.5):
     return {"as_is": {"mse": mse, **flat}, "flip_aware": {"mse": flip, **flat}}
 
 
-def write_run(folder, name, method, sources, seed, mse, flip, target="upright"):
+def write_run(folder, name, method, sources, seed, mse, flip, target="upright", size=33000, more=None, **factors):
     path = folder / f"{name}_s{seed}.json"
     write_json(
         path,
         {
             "name": name,
-            "cell": {"method": method, "target": target, "sources": sources},
+            "cell": {"method": method, "target": target, "sources": sources, **factors},
             "seed": seed,
-            "annotation_set_size": 33000,
+            "annotation_set_size": size,
             "test": metrics(mse, flip),
             "test_floor": metrics(900.0, 800.0),
+            **(more or {}),
         },
     )
     return path
+
+
+def table(folder, runs, title="table1", kind="results", rho=0.1, rows=(), name="t"):
+    """Tabulate, and read the CSV file back."""
+    rhos = {"upright": rho, "all": 0.2}
+    tabulate(title, kind, runs, rhos, rows, folder / f"{name}.csv", folder / f"{name}.md")
+    return pd.read_csv(folder / f"{name}.csv")
 
 
 @pytest.fixture
@@ -42,22 +52,21 @@ def runs(tmp_path):
 
 
 def test_columns_means_deviations_and_gains(runs, tmp_path):
-    tabulate("table1", runs, {"upright": 0.1}, tmp_path / "t.csv", tmp_path / "t.md")
-    table = pd.read_csv(tmp_path / "t.csv")
-    assert tuple(table.columns) == COLUMNS
-    assert table.method.tolist() == ["aligned", "direct", "flexpose", "flexpose"]
-    assert table.source.tolist() == ["upright", "near", "near", "far+near"]
-    np.testing.assert_allclose(table.mse_pixel, [100, 310, 120, 200])
-    np.testing.assert_allclose(table.mse_pixel_flip, [60, 260, 110, 190])
-    np.testing.assert_allclose(table.mse_pixel_sd, [200**0.5, 200**0.5, 800**0.5, np.nan], rtol=1e-4)
-    assert table.seeds.tolist() == [2, 2, 2, 1]
-    np.testing.assert_allclose(table.improvement_over_direct_pct, [np.nan, np.nan, 100 * 150 / 260, np.nan], rtol=1e-4)
-    np.testing.assert_allclose(table.gap_closed_pct, [np.nan, np.nan, 75.0, np.nan], rtol=1e-4)
-    assert table.pck.tolist() == [0.5] * 4
+    found = table(tmp_path, runs)
+    assert tuple(found.columns) == RESULTS.columns
+    assert found.method.tolist() == ["aligned", "direct", "flexpose", "flexpose"]
+    assert found.source.tolist() == ["upright", "near", "near", "far+near"]
+    np.testing.assert_allclose(found.mse_pixel, [100, 310, 120, 200])
+    np.testing.assert_allclose(found.mse_pixel_flip, [60, 260, 110, 190])
+    np.testing.assert_allclose(found.mse_pixel_sd, [200**0.5, 200**0.5, 800**0.5, np.nan], rtol=1e-4)
+    assert found.seeds.tolist() == [2, 2, 2, 1]
+    np.testing.assert_allclose(found.improvement_over_direct_pct, [np.nan, np.nan, 100 * 150 / 260, np.nan], rtol=1e-4)
+    np.testing.assert_allclose(found.gap_closed_pct, [np.nan, np.nan, 75.0, np.nan], rtol=1e-4)
+    assert found.pck.tolist() == [0.5] * 4
 
 
 def test_markdown_shows_the_floor_and_the_papers_rows(runs, tmp_path):
-    tabulate("table1", runs, {"upright": 0.2}, tmp_path / "t.csv", tmp_path / "t.md")
+    table(tmp_path, runs, rho=0.2)
     text = (tmp_path / "t.md").read_text()
     assert "900.0" in text
     assert "0.600 (ρ = 0.2)" in text
@@ -67,11 +76,90 @@ def test_markdown_shows_the_floor_and_the_papers_rows(runs, tmp_path):
 
 def test_same_files_same_bytes(runs, tmp_path):
     for name in "ab":
-        tabulate("table1", runs, {"upright": 0.1}, tmp_path / f"{name}.csv", tmp_path / f"{name}.md")
+        table(tmp_path, runs, name=name)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
 def test_a_foreign_json_is_named(tmp_path):
     write_json(tmp_path / "x.json", {"cell": {}})
     with pytest.raises(DataError, match=r"x\.json: expected a cell's metrics, found no 'name'"):
-        tabulate("table1", [tmp_path / "x.json"], {}, tmp_path / "t.csv", tmp_path / "t.md")
+        table(tmp_path, [tmp_path / "x.json"])
+
+
+@pytest.fixture
+def knobs(tmp_path):
+    paper = {"channels": 3, "shots": 12, "layers": [3]}
+    return [
+        write_run(tmp_path, "a", "aligned", [], 0, 40.0, 30.0, size=800_000, channels=3, shots=None, layers=None),
+        write_run(tmp_path, "b", "flexpose-paper", ["near"], 0, 50.0, 40.0, **paper),
+        write_run(tmp_path, "b", "flexpose-paper", ["near"], 1, 54.0, 44.0, **paper),
+        write_run(tmp_path, "c", "flexpose-paper", ["near"], 0, 60.0, 50.0, size=121_000, **paper | {"layers": [1, 3]}),
+        write_run(tmp_path, "d", "flexpose-paper", ["far", "near"], 0, 70.0, 60.0, **paper | {"layers": "all"}),
+    ]
+
+
+def test_an_ablation_tells_a_cells_knobs_beside_the_papers_figures(knobs, tmp_path):
+    found = table(tmp_path, knobs, "table2", "ablation", rows=[0, 1, 6, 11])
+    assert tuple(found.columns) == KINDS["ablation"].columns
+    assert found.row.tolist() == [0, 1, 6, 11]
+    assert found.source.tolist() == ["upright", "near", "near", "far+near"]
+    assert found.annotation_set_size.tolist() == [800_000, 33_000, 121_000, 33_000]
+    assert found.channels.tolist() == [1, 3, 3, 3]
+    assert found.shots.fillna(0).tolist() == [0, 12, 12, 12]
+    assert found.layers.fillna("").tolist() == ["", "3", "1, 3", "all"]
+    np.testing.assert_allclose(found.mse_pixel, [40, 52, 60, 70])
+    np.testing.assert_allclose(found.mse_pixel_flip_sd, [np.nan, 8**0.5, np.nan, np.nan], rtol=1e-4)
+    np.testing.assert_allclose(found.paper_mse_pixel, [2.96, 4.61, 3.82, 5.28])
+    np.testing.assert_allclose(found.paper_pck, [0.84, 0.71, 0.78, 0.59])
+    text = (tmp_path / "t.md").read_text()
+    assert "The paper's own Table 2" in text
+    assert "52.0 ± 2.8" in text
+
+
+def test_the_papers_figures_are_the_issues():
+    printed = [row[-2:] for row in PAPER_TABLES["table2"]]
+    mse = [2.96, 4.61, 4.96, 3.79, 3.80, 3.73, 3.82, 4.02, 4.50, 5.98, 6.47, 5.28, 5.19, 4.15]
+    pck = [0.84, 0.71, 0.69, 0.77, 0.75, 0.70, 0.78, 0.61, 0.66, 0.47, 0.50, 0.59, 0.59, 0.79]
+    assert printed == list(zip(mse, pck, strict=True))
+
+
+def test_rows_that_the_paper_lacks_are_named(knobs, tmp_path):
+    with pytest.raises(ConfigError, match=r"tables\.table2\.paper_rows: expected rows of 0\.\.13, found 14"):
+        table(tmp_path, knobs, "table2", "ablation", rows=[0, 1, 2, 14])
+    with pytest.raises(ConfigError, match=r"tables\.table1\.paper_rows: expected none"):
+        table(tmp_path, knobs, "table1", "ablation", rows=[0, 1, 2, 3])
+
+
+def distances(start, **more):
+    names = (*DISTANCES, *SAMPLES)
+    return {name: start + place for place, name in enumerate(names)} | more
+
+
+def test_baselines_tell_distances_by_pair_and_end_with_the_floor(tmp_path):
+    def run(name, method, sources, seed, start, target="upright", **factors):
+        more = {"distribution": distances(start), "distribution_floor": distances(0.5, nearest_shot_px=3.0 + seed)}
+        return write_run(tmp_path, name, method, sources, seed, 50.0, 40.0, target, more=more, **factors)
+
+    shots = {"shots": 12, "guidance": "symmetric"}
+    runs = [
+        run("a", "aligned", [], 0, 1.0),
+        run("b", "aligned", [], 0, 2.0, target="all"),
+        run("k", "kde", [], 0, 3.0, **shots),
+        run("f", "flexpose", ["near"], 0, 4.0, **shots),
+        run("f", "flexpose", ["near"], 1, 6.0, **shots),
+        run("g", "flexpose", ["near"], 0, 7.0, target="all", **shots),
+        run("p", "pca", ["near"], 0, 8.0, **shots | {"guidance": "plain"}),
+    ]
+    found = table(tmp_path, runs, "baselines", "baselines")
+    assert tuple(found.columns) == KINDS["baselines"].columns
+    assert found.method.tolist() == ["aligned", "kde", "flexpose", "pca", "aligned", "flexpose", "real", "real"]
+    assert found.target.tolist() == ["upright"] * 4 + ["all"] * 2 + ["upright", "all"]
+    assert found.source.tolist() == ["upright", "none", "near", "near", "all", "near", "upright", "all"]
+    assert found.guidance.fillna("").tolist()[:4] == ["", "symmetric", "symmetric", "plain"]
+    np.testing.assert_allclose(found.sliced_wasserstein_px, [1, 3, 5, 8, 2, 7, 0.5, 0.5])
+    assert found.sliced_wasserstein_px_sd[2] == pytest.approx(2**0.5, rel=1e-4)
+    # The floor has no detector, and its distance from the shots is the mean over all seeds' shots.
+    assert found.mse_pixel[6:].isna().all()
+    assert found.nearest_shot_px[6] == pytest.approx(3.2)
+    assert found.kernel_sample[0] == distances(1.0)["kernel_sample"]
+    assert "real against real" in (tmp_path / "t.md").read_text()

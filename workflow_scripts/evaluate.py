@@ -15,4 +15,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.input.test,
         snakemake.output.metrics,
         snakemake.output.picture,
+        snakemake.input.get("shots") or None,
     )

@@ -1,11 +1,14 @@
 from flexpose_core.stages.reporting import reporting
 from flexpose_core.stages.tabulate import tabulate
 
+cell = snakemake.params.cell
 with reporting(snakemake.log[0], snakemake.threads):
     tabulate(
         snakemake.wildcards.table,
+        cell["kind"],
         snakemake.input,
-        snakemake.params.cell["pck_rho"],
+        cell["pck_rho"],
+        cell["paper_rows"],
         snakemake.output.csv,
         snakemake.output.markdown,
     )

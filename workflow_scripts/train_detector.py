@@ -14,4 +14,6 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.output[0],
         cell["seed"],
         snakemake.params.work,
+        supervision=cell["supervision"],
+        shots=snakemake.input.get("shots") or None,
     )

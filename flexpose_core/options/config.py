@@ -14,12 +14,10 @@ from flexpose_core.datasets.options import DatasetOptions
 from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.options.adaptation import GuidanceOptions
+from flexpose_core.options.baselines import ONE_EACH
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.options.generator import GeneratorOptions, RegressorOptions, SampleOptions
-from flexpose_core.options.grid import Cell, MethodOptions, TableOptions
-
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
-"""A name that is also a file name, and cannot contain the underscore that joins names in paths."""
+from flexpose_core.options.grid import Cell, GridOptions, MethodOptions, Name, TableOptions
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +33,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     detector: DetectorOptions
     methods: dict[Name, MethodOptions]
     cells: dict[Name, Cell]
+    grids: dict[Name, GridOptions] = {}
     tables: dict[Name, TableOptions]
 
 
@@ -64,10 +63,28 @@ def load_config(raw: dict[str, Any]) -> Config:
     except msgspec.ValidationError as error:
         raise ConfigError(f"config: {error}") from error
     _check_datasets(config)
+    config = _expanded(config)
     _check_cells(config)
     _check_methods(config)
     _check_tables(config)
     return config
+
+
+def _expanded(config: Config) -> Config:
+    """Return the configuration with the grids' cells among the cells, and in the tables that name the grids."""
+    cells = dict(config.cells)
+    for name, grid in config.grids.items():
+        for method in grid.methods:
+            _known(method, config.methods, f"grids.{name}.methods")
+        cells = {**grid.cells(), **cells}
+    tables = {}
+    for name, table in config.tables.items():
+        listed = list(table.cells)
+        for used in table.grids:
+            _known(used, config.grids, f"tables.{name}.grids")
+            listed += [cell for cell in config.grids[used].cells() if cell not in listed]
+        tables[name] = msgspec.structs.replace(table, cells=tuple(listed))
+    return msgspec.structs.replace(config, cells=cells, tables=tables)
 
 
 def _in_its_kind(problem: jsonschema.ValidationError) -> jsonschema.ValidationError:
@@ -111,43 +128,57 @@ def _check_datasets(config: Config) -> None:
 
 def _check_methods(config: Config) -> None:
     for name, method in config.methods.items():
+        where = f"config: methods.{name}"
         if method.guidance is not None:
             _known(method.guidance, config.guidance, f"methods.{name}.guidance")
-        if method.poses != "target" and method.guidance is None:
-            raise ConfigError(f"config: methods.{name}.guidance: expected the name of a guidance, found none")
-        if method.poses == "adapted" and method.adaptation is None:
-            raise ConfigError(f"config: methods.{name}.adaptation: expected options, found none")
+        if method.guidance is None and (method.sees_shots or method.supervision != "none"):
+            raise ConfigError(f"{where}.guidance: expected the name of a guidance, found none")
+        for key, kind in {"adaptation": "adapted", "baseline": "baseline"}.items():
+            if method.poses == kind and getattr(method, key) is None:
+                raise ConfigError(f"{where}.{key}: expected options, found none")
+            if method.poses != kind and getattr(method, key) is not None:
+                raise ConfigError(f"{where}.{key}: expected none for poses {method.poses!r}, found options")
 
 
 def _check_cells(config: Config) -> None:
     for name, cell in config.cells.items():
         where = f"cells.{name}"
         _known(cell.method, config.methods, f"{where}.method")
+        method = config.methods[cell.method]
         for dataset in (cell.target, *cell.sources):
             _known(dataset, config.datasets, where)
         if not config.datasets[cell.target].images:
             raise ConfigError(f"config: {where}.target: expected a dataset with images, found {cell.target!r}")
-        if config.methods[cell.method].poses == "target":
-            continue
-        for key in ("sources", "annotation_set_size", "shots"):
-            if not getattr(cell, key):
+        needed = {
+            "sources": method.sees_sources,
+            "annotation_set_size": method.poses != "target",
+            "shots": method.guidance is not None,
+        }
+        for key, is_needed in needed.items():
+            if is_needed and not getattr(cell, key):
                 raise ConfigError(f"config: {where}.{key}: expected a value for method {cell.method!r}, found none")
-        _check_size(config, where, cell)
+        if cell.sources and not method.sees_sources:
+            raise ConfigError(
+                f"config: {where}.sources: expected none for method {cell.method!r}, found {', '.join(cell.sources)}"
+            )
+        if method.poses != "target":
+            _check_size(config, where, cell)
         if cell.layers is not None:
             config.generator.architecture.check_layers(cell.layers, f"{where}.layers")
 
 
 def _check_size(config: Config, where: str, cell: Cell) -> None:
     method = config.methods[cell.method]
-    mixup = config.guidance[method.guidance or ""].mixup_size
+    mixup = config.guidance[method.guidance or ""].mixup_size if method.sees_shots else 0
     wanted = (cell.annotation_set_size or 0) - mixup
     if wanted < 1:
         raise ConfigError(
             f"config: {where}.annotation_set_size: expected more than the {mixup} mixup poses, found {cell.annotation_set_size}"
         )
     sizes = [config.datasets[source].known_size("train") for source in cell.sources]
+    once = method.poses == "source" or (method.baseline is not None and method.baseline.kind in ONE_EACH)
     # Of a dataset without a limit only reading tells its size: `compose` checks it then.
-    if method.poses != "source" or cell.take_all_if_short or None in sizes:
+    if not once or cell.take_all_if_short or None in sizes:
         return
     held = sum(size or 0 for size in sizes)
     if wanted > held:
@@ -162,6 +193,11 @@ def _check_tables(config: Config) -> None:
         for cell in table.cells:
             _known(cell, config.cells, f"tables.{name}.cells")
             _known(config.cells[cell].target, table.pck_rho, f"tables.{name}.pck_rho")
+        if table.paper_rows and len(table.paper_rows) != len(table.cells):
+            raise ConfigError(
+                f"config: tables.{name}.paper_rows: expected one for each of {len(table.cells)} cells, "
+                f"found {len(table.paper_rows)}"
+            )
 
 
 if __name__ == "__main__":

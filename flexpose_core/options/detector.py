@@ -73,6 +73,35 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.99
 
 
+class SupervisionOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How labelled images are learnt from, for methods that have them.
+
+    Parameters
+    ----------
+    steps, learning_rate
+        Of a detector that learns from them alone.
+    batch
+        Augmented labelled images a step.
+    weight
+        Of their loss beside KeypointGAN's.
+    rotation, log_scale, shift, colour
+        Standard deviations of the augmentation: radians; of the logarithm; fractions of the side; of the logarithm of each
+        channel's gain and of its offset.
+    mirror
+        Share of images mirrored, left and right swapped.
+    """
+
+    steps: Count = 1500
+    batch: Count = 16
+    learning_rate: Positive = 1e-3
+    weight: NotNegative = 5.0
+    rotation: NotNegative = 0.15
+    log_scale: NotNegative = 0.1
+    shift: NotNegative = 0.04
+    mirror: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    colour: NotNegative = 0.1
+
+
 class DetectorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything about the detector; `size` and the widths are those of `DetectorArchitecture`."""
 
@@ -83,6 +112,7 @@ class DetectorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     discriminator_widths: Widths = (24, 48, 96)
     eta: EtaOptions = EtaOptions()
     gan: KeypointGanOptions = KeypointGanOptions()
+    supervision: SupervisionOptions = SupervisionOptions()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     mixed_precision: bool = True
 

@@ -8,25 +8,48 @@ import msgspec
 from msgspec import Meta
 
 from flexpose_core.options.adaptation import AdaptationOptions
+from flexpose_core.options.baselines import BaselineOptions
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
+"""A name that is also a file name, and cannot contain the underscore that joins names in paths."""
 
 Positive = Annotated[int, Meta(ge=1)]
 
 
 class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where a method takes its unpaired poses from."""
+    """Where a method takes its unpaired poses from, and whether the detector sees labelled images."""
 
-    poses: Literal["target", "source", "adapted"]
-    """target: the target's own training poses; source: source poses and pose-mixup; adapted: generated poses and pose-mixup."""
+    poses: Literal["target", "source", "adapted", "baseline"]
+    """target: the target's own training poses; source: source poses and pose-mixup; adapted: generated poses and pose-mixup;
+    baseline: as `baseline` says."""
     guidance: str | None = None
     """The key in `guidance` that enriches the few shots."""
     adaptation: AdaptationOptions | None = None
-    """How τ is fitted; for adapted poses only."""
+    """How the generator is adapted; for adapted poses only."""
+    baseline: BaselineOptions | None = None
+    """How poses are made without a generator; for baselines only."""
+    supervision: Literal["none", "added", "alone"] = "none"
+    """What the detector learns from the images of the shots: nothing, a loss beside KeypointGAN's, or all that it learns."""
+
+    @property
+    def sees_sources(self) -> bool:
+        """Whether the poses depend on source datasets."""
+        return self.poses in ("source", "adapted") or (self.baseline is not None and self.baseline.from_source)
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether the adaptation needs the discriminator that the generator was trained against."""
+        return self.adaptation is not None and self.adaptation.adversarial is not None
+
+    @property
+    def sees_shots(self) -> bool:
+        """Whether the poses depend on the shots."""
+        return self.poses in ("source", "adapted") or (self.baseline is not None and self.baseline.from_target)
 
 
-class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One row of the grid; with a seed it names one training of the detector."""
+class Factors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a cell is beside its method."""
 
-    method: str
     target: str
     sources: tuple[str, ...] = ()
     annotation_set_size: Positive | None = None
@@ -41,8 +64,41 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Layers that τ may change; None for the method's."""
 
 
+class Cell(Factors, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One row of the grid; with a seed it names one training of the detector."""
+
+    method: str
+
+
+class GridOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every method on every pair of target and source: the cells PAIR-METHOD, a pair's together.
+
+    A cell of that name that is written out among the cells takes the place of the grid's.
+    """
+
+    pairs: dict[Name, Factors]
+    methods: tuple[str, ...]
+
+    def cells(self) -> dict[str, Cell]:
+        """Return the cells by name."""
+        return {
+            f"{pair}-{method}": Cell(
+                method=method, **{name: getattr(factors, name) for name in Factors.__struct_fields__}
+            )
+            for pair, factors in self.pairs.items()
+            for method in self.methods
+        }
+
+
 class TableOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table: cells in order, and the PCK threshold of each target."""
 
-    cells: tuple[str, ...]
+    cells: tuple[str, ...] = ()
+    grids: tuple[str, ...] = ()
+    """Grids whose cells follow."""
     pck_rho: dict[str, float]
+    kind: Literal["results", "ablation", "baselines"] = "results"
+    """results: the detector's figures and gains over Direct; ablation: what a cell is, the detector's figures, the paper's;
+    baselines: the detector's figures and distances between distributions of poses."""
+    paper_rows: tuple[int, ...] = ()
+    """For an ablation: the number of each cell's row in the paper's table of the same name."""

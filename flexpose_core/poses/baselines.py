@@ -8,6 +8,8 @@ source's.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from scipy.stats import gaussian_kde
 
@@ -98,7 +100,9 @@ def nearest(
     return aligned[assigned_pairs(mixup, aligned)]
 
 
-def kernel_density(shots: np.ndarray, count: int, bandwidth: str, rng: np.random.Generator) -> np.ndarray:
+def kernel_density(
+    shots: np.ndarray, count: int, bandwidth: Literal["scott", "silverman"], rng: np.random.Generator
+) -> np.ndarray:
     """Return draws from a Gaussian kernel density estimate on the shots (`scipy.stats.gaussian_kde`).
 
     A dozen shots do not span the space of poses: the kernels lie in the r dimensions that they do span, and the width h

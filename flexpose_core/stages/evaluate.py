@@ -14,6 +14,7 @@ from flexpose_core.errors import DataError
 from flexpose_core.files import write_json
 from flexpose_core.measures.detection import better_labelling, detection_metrics, mean_pose_floor
 from flexpose_core.measures.distributions import distribution_metrics
+from flexpose_core.measures.shapes import shape_metrics
 from flexpose_core.models.keypoint_gan import (
     Detector,
     DetectorArchitecture,
@@ -42,18 +43,22 @@ def evaluate(
     test: Path,
     out_metrics: Path,
     out_picture: Path,
+    shots: Path | None = None,
 ) -> None:
     """Write a cell's metrics on both splits, and a picture of test samples: predicted joints beside the true ones.
 
     Choices are made on `val`; tables are drawn from `test`. `test_floor` is what always answering the mean pose of `train`
     gives: a detector must beat it to make sense. `annotation_set_missing` is how many poses fewer than asked for the annotation
-    set has. `distribution` compares the annotation set with the validation poses. The
-    predictions in the picture carry the better left/right labelling, as in the flip-aware metrics.
+    set has. `distribution` compares the annotation set with the validation poses, and `distribution_floor` the target's own
+    training poses: real against real. The predictions in the picture carry the better left/right labelling, as in the
+    flip-aware metrics.
 
     Parameters
     ----------
     description
         What was run; it is written as it is.
+    shots
+        The annotated poses, if the cell has any: how near to them the annotation set is shows what it memorises.
 
     Raises
     ------
@@ -63,6 +68,7 @@ def evaluate(
     device = pick_device(options.device)
     detector, _, architecture, skeleton = load_detector(detector_weights, device)
     annotations, reference = load_cache(pose_set), load_cache(train)
+    annotated = load_cache(shots).poses if shots is not None else None
     metrics: dict[str, Any] = {**description, "versions": library_versions()}
     metrics["annotation_set_size"] = len(annotations)
     metrics["annotation_set_missing"] = annotations.attributes.get("missing", 0)
@@ -78,20 +84,26 @@ def evaluate(
             reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton
         )
         if name == "val":
-            metrics["distribution"] = distribution_metrics(split.poses, annotations.poses)
+            for key, poses in {"distribution": annotations.poses, "distribution_floor": reference.poses}.items():
+                metrics[key] = distribution_metrics(split.poses, poses)
+                metrics[key] |= shape_metrics(split.poses, poses, split.skeleton, annotated)
     write_json(out_metrics, metrics)
     write_png(out_picture, compare(predicted, split))
 
 
-def load_detector(weights: Path, device: torch.device) -> tuple[Detector, SkeletonToImage, DetectorArchitecture, str]:
-    """Return Φ and η as one network, Ψ, their architecture and the skeleton's name, as `train_detector` wrote them."""
+def load_detector(
+    weights: Path, device: torch.device
+) -> tuple[Detector, SkeletonToImage | None, DetectorArchitecture, str]:
+    """Return Φ and η as one network, Ψ if it was trained, their architecture and the skeleton's name."""
     tensors, header = load_weights(weights, DETECTOR_KIND)
     stated = dict(header["architecture"])
     skeleton = stated.pop("skeleton")
     architecture = msgspec.convert(stated, DetectorArchitecture)
     detector = Detector(ImageToSkeleton(architecture), SkeletonToKeypoints(architecture))
-    psi = SkeletonToImage(architecture)
+    psi = SkeletonToImage(architecture) if any(name.startswith("psi.") for name in tensors) else None
     for prefix, network in (("detector.", detector), ("psi.", psi)):
+        if network is None:
+            continue
         own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         load_into(network, own, weights)
         channels_last(network.to(device)).eval()

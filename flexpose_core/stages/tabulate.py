@@ -10,39 +10,57 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flexpose_core.errors import DataError
+from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import read_json, write_text
 from flexpose_core.stages.paper_tables import PAPER_COLUMNS, PAPER_TABLES
+from flexpose_core.stages.table_kinds import DETECTION, DISTANCES, KINDS, SAMPLES, TableKind
 
-COLUMNS = (
+# What a cell is, beside its name; a cell's seeds agree in these.
+_FACTORS = (
+    "name",
     "method",
+    "guidance",
     "target",
     "source",
     "annotation_set_size",
-    "mse_pixel",
-    "mse_pixel_flip",
-    "mse_pixel_sd",
-    "joint_distance",
+    "channels",
+    "shots",
+    "layers",
     "pck_rho",
-    "pck",
-    "pck_flip",
-    "seeds",
-    "improvement_over_direct_pct",
-    "gap_closed_pct",
 )
+_MEASURES = (*DETECTION, *DISTANCES, *SAMPLES)
 
 
 def tabulate(
-    name: str, metrics_files: Sequence[Path], pck_rho: dict[str, float], out_csv: Path, out_markdown: Path
+    name: str,
+    kind: str,
+    metrics_files: Sequence[Path],
+    pck_rho: dict[str, float],
+    paper_rows: Sequence[int],
+    out_csv: Path,
+    out_markdown: Path,
 ) -> None:
     """Write a table from the metrics files of its cells, a cell's seeds averaged; rows in the order of the files.
 
     The paper's own table of that name, such as "table1", is printed below it.
+
+    Parameters
+    ----------
+    kind
+        A key of `KINDS`.
+    paper_rows
+        The number of each cell's row in the paper's table of that name; empty to leave the paper's figures out.
     """
-    table = summarise([read_metrics(path) for path in metrics_files], pck_rho)
-    floors = {entry["cell"]["target"]: entry["test_floor"] for entry in map(read_metrics, metrics_files)}
-    write_text(out_csv, table[list(COLUMNS)].to_csv(index=False, float_format="%.4f"))
-    write_text(out_markdown, render_markdown(name, table, floors, pck_rho))
+    entries = [read_metrics(path) for path in metrics_files]
+    table = summarise(entries, pck_rho)
+    if paper_rows:
+        table = beside_paper(table, name, paper_rows)
+    if kind == "baselines":
+        table = with_floors(by_pair(table), entries)
+    floors = {entry["cell"]["target"]: entry["test_floor"] for entry in entries}
+    columns = table.reindex(columns=list(KINDS[kind].columns))
+    write_text(out_csv, columns.to_csv(index=False, float_format="%.4f"))
+    write_text(out_markdown, render_markdown(name, KINDS[kind], table, floors, pck_rho))
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -55,20 +73,20 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def summarise(entries: Sequence[dict[str, Any]], pck_rho: dict[str, float]) -> pd.DataFrame:
-    """Return one row a cell, the mean over its seeds.
+    """Return one row a cell, the mean over its seeds, and standard deviations under NAME_sd.
 
     `improvement_over_direct_pct` is 100·(D - m)/D and `gap_closed_pct` is 100·(D - m)/(D - A), where m is the row's
     flip-aware MSE, D that of `direct` with the same target and source, and A that of `aligned` with the same target. Both are
     empty where D or A is missing, and for D and A themselves where they say nothing.
     """
     runs = pd.DataFrame([_row(entry, pck_rho[entry["cell"]["target"]]) for entry in entries])
-    keys = ["name", "method", "target", "source", "annotation_set_size", "pck_rho"]
-    groups = runs.groupby(keys, sort=False, dropna=False)
-    table = groups[["mse_pixel", "mse_pixel_flip", "joint_distance", "pck", "pck_flip"]].mean().reset_index()
+    groups = runs.groupby(list(_FACTORS), sort=False, dropna=False)
+    measures = groups[list(_MEASURES)]
     # One seed has no standard deviation: the cell stays empty.
-    table["mse_pixel_sd"] = groups["mse_pixel"].std(ddof=1).to_numpy()
-    table["mse_pixel_flip_sd"] = groups["mse_pixel_flip"].std(ddof=1).to_numpy()
+    table = measures.mean().join(measures.std(ddof=1).add_suffix("_sd")).reset_index()
     table["seeds"] = groups.size().to_numpy()
+    for name in ("channels", "shots"):
+        table[name] = table[name].astype("Int64")
     aligned = table[table.method == "aligned"].set_index("target").mse_pixel_flip
     direct = table[table.method == "direct"].set_index(["target", "source"]).mse_pixel_flip
     gains = [_gains(row, direct, aligned) for row in table.itertuples()]
@@ -87,32 +105,78 @@ def _gains(row: Any, direct: pd.Series, aligned: pd.Series) -> tuple[float, floa
 
 
 def _row(entry: dict[str, Any], rho: float) -> dict[str, Any]:
-    cell, test = entry["cell"], entry["test"]
+    cell, test, distribution = entry["cell"], entry["test"], entry.get("distribution", {})
+    layers, own = cell.get("layers"), not cell["sources"] and not cell.get("shots")
     return {
         "name": entry["name"],
         "method": cell["method"],
+        "guidance": cell.get("guidance"),
         "target": cell["target"],
-        "source": "+".join(cell["sources"]) or cell["target"],
+        "source": "+".join(cell["sources"]) or (cell["target"] if own else "none"),
         "annotation_set_size": entry["annotation_set_size"],
+        # The target's own poses come from no generator; the detector draws them in one channel.
+        "channels": 1 if own else cell.get("channels"),
+        "shots": cell.get("shots"),
+        "layers": layers if isinstance(layers, str | None) else ", ".join(map(str, layers)),
+        "pck_rho": rho,
         "mse_pixel": test["as_is"]["mse"],
         "mse_pixel_flip": test["flip_aware"]["mse"],
         "joint_distance": test["as_is"]["mean_distance"],
-        "pck_rho": rho,
         "pck": test["as_is"]["pck"][f"{rho:g}"],
         "pck_flip": test["flip_aware"]["pck"][f"{rho:g}"],
+        **{name: distribution.get(name, np.nan) for name in (*DISTANCES, *SAMPLES)},
     }
 
 
-def render_markdown(name: str, table: pd.DataFrame, floors: dict[str, Any], pck_rho: dict[str, float]) -> str:
+def beside_paper(table: pd.DataFrame, name: str, rows: Sequence[int]) -> pd.DataFrame:
+    """Return the table with the number and the figures of each row in the paper's table of that name.
+
+    Raises
+    ------
+    ConfigError
+        If the paper has no numbered table of that name, or it lacks a row.
+    """
+    if PAPER_COLUMNS.get(name, ("",))[0] != "#":
+        raise ConfigError(f"tables.{name}.paper_rows: expected none, as the paper has no numbered table of that name")
+    printed = {row[0]: row[-2:] for row in PAPER_TABLES[name]}
+    unknown = [row for row in rows if row not in printed]
+    if unknown:
+        raise ConfigError(f"tables.{name}.paper_rows: expected rows of 0..{max(printed)}, found {unknown[0]}")
+    figures = pd.DataFrame([printed[row] for row in rows], columns=["paper_mse_pixel", "paper_pck"])
+    return pd.concat([pd.Series(rows, name="row"), table, figures], axis=1)
+
+
+def by_pair(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each target and source together, in the order of their first appearance."""
+    places = {pair: place for place, pair in enumerate(dict.fromkeys(zip(table.target, table.source, strict=True)))}
+    targets = {target: place for place, target in enumerate(dict.fromkeys(table.target))}
+    order = [
+        (targets[target], places[(target, source)]) for target, source in zip(table.target, table.source, strict=True)
+    ]
+    return table.iloc[sorted(range(len(table)), key=order.__getitem__)].reset_index(drop=True)
+
+
+def with_floors(table: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return the table with a row `real` a target: its own training poses against its validation poses."""
+    rows = []
+    for target in dict.fromkeys(table.target):
+        floors = pd.DataFrame([entry["distribution_floor"] for entry in entries if entry["cell"]["target"] == target])
+        # Shots differ between seeds, and so does the distance from them; the rest is the same in all.
+        rows.append({"method": "real", "target": target, "source": target, **floors.mean().to_dict()})
+    return pd.concat([table, pd.DataFrame(rows).astype({"method": object})], ignore_index=True)
+
+
+def render_markdown(
+    name: str, kind: TableKind, table: pd.DataFrame, floors: dict[str, Any], pck_rho: dict[str, float]
+) -> str:
     """Return the table for reading, the floor of sense and the paper's own table of that name, if it has one, below it."""
-    title = re.sub(r"^table(\d+)$", r"Table \1", name)
+    title = re.sub(r"^table(\d+)$", r"Table \1", name).replace("baselines", "Baselines")
     lines = [
         f"# {title}",
         "",
-        "MSE-Pixel in px² and mean joint distance in px, both on the 128-px scale, over the joints of the test split; "
-        "flip: the better of the two left/right labellings a sample; ± is the standard deviation over seeds.",
+        kind.note,
         "",
-        _measured(table),
+        _measured(table, kind),
         "",
         "The floor of sense, the mean training pose as the answer to every image:",
         "",
@@ -120,38 +184,20 @@ def render_markdown(name: str, table: pd.DataFrame, floors: dict[str, Any], pck_
         "",
     ]
     if name in PAPER_TABLES:
-        printed = pd.DataFrame(PAPER_TABLES[name], columns=list(PAPER_COLUMNS))
+        columns = PAPER_COLUMNS[name]
+        printed = pd.DataFrame(PAPER_TABLES[name], columns=list(columns))
         lines += [
             f"The paper's own {title} (other data, other networks: compare the order, not the figures):",
             "",
-            printed.to_markdown(index=False, floatfmt=("", "", "", "", ".2f", ".3f")),
+            printed.to_markdown(index=False, floatfmt=(*[""] * (len(columns) - 2), ".2f", ".3f")),
             "",
         ]
     return "\n".join(lines)
 
 
-def _measured(table: pd.DataFrame) -> str:
-    def spread(mean: float, deviation: float) -> str:
-        return f"{mean:.1f}" if np.isnan(deviation) else f"{mean:.1f} ± {deviation:.1f}"
-
-    def percent(value: float) -> str:
-        return "" if np.isnan(value) else f"{value:.1f} %"
-
+def _measured(table: pd.DataFrame, kind: TableKind) -> str:
     rows = [
-        {
-            "Method": row["method"],
-            "Target": row["target"],
-            "Source": row["source"],
-            "Annotation set": row["annotation_set_size"],
-            "MSE-Pixel": spread(row["mse_pixel"], row["mse_pixel_sd"]),
-            "MSE flip": spread(row["mse_pixel_flip"], row["mse_pixel_flip_sd"]),
-            "Distance": f"{row['joint_distance']:.2f}",
-            "PCK": f"{row['pck']:.3f} (ρ = {row['pck_rho']:g})",
-            "PCK flip": f"{row['pck_flip']:.3f}",
-            "Seeds": row["seeds"],
-            "Better than Direct by": percent(row["improvement_over_direct_pct"]),
-            "Gap closed": percent(row["gap_closed_pct"]),
-        }
+        {heading: text(row) for heading, text in kind.shown.items()}  # type: ignore[arg-type]
         for row in table.to_dict("records")
     ]
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from flexpose_core.errors import DataError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.detection import detection_metrics
 from flexpose_core.models.keypoint_gan import (
+    Detector,
     ImageToSkeleton,
     SkeletonDiscriminator,
     SkeletonToImage,
@@ -31,6 +32,7 @@ from flexpose_core.training.checkpoint import load_into, load_weights, save_weig
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.eta import DECAY, EtaObjective, PosePrior
 from flexpose_core.training.objectives.keypoint_gan import Frames, KeypointGanObjective, Pixels
+from flexpose_core.training.objectives.supervised import LabelledFrames, SupervisedObjective
 
 ETA_KIND = "keypoint_regressor"
 DETECTOR_KIND = "keypoint_detector"
@@ -85,15 +87,25 @@ def train_detector(
     seed: int,
     work: Path,
     loop: LoopOptions | None = None,
+    supervision: Literal["none", "added", "alone"] = "none",
+    shots: Path | None = None,
 ) -> None:
     """Train KeypointGAN on the images, whose own poses are not looked at, and on the poses of another cache.
 
-    The weights file holds the averaged Φ and η under "detector." and Ψ under "psi.".
+    The weights file holds the averaged Φ and η under "detector." and, if it was trained, Ψ under "psi.".
+
+    Parameters
+    ----------
+    supervision
+        "added": the images of the shots and their poses are learnt from too; "alone": they are all that Φ and η learn
+        from, η's pretraining apart.
+    shots
+        Annotations of some of the images.
 
     Raises
     ------
     DataError
-        If the caches' skeletons differ, or no pose has all joints visible.
+        If the caches' skeletons differ, no pose has all joints visible, or a shot is none of the images.
     CheckpointError
         If `eta_weights` are of another architecture.
     """
@@ -110,25 +122,71 @@ def train_detector(
     load_into(eta, eta_tensors, eta_weights)
     psi = initialised(SkeletonToImage, architecture, seed, "psi", device)
     frames = frames_of(pictures, options.size)
-    objective = KeypointGanObjective(
-        phi=initialised(ImageToSkeleton, architecture, seed, "phi", device),
-        eta=eta,
-        psi=psi,
-        discriminator=initialised(SkeletonDiscriminator, architecture, seed, "discriminator", device),
-        frames=frames,
-        prior=PosePrior(complete, poses.skeleton, device),
-        size=options.size,
-        options=options.gan,
-        mixed=options.mixed_precision,
-    )
+    phi = initialised(ImageToSkeleton, architecture, seed, "phi", device)
+    labelled, labels = None, ""
+    if supervision != "none":
+        if shots is None:
+            raise DataError(f"detector: expected shots for supervision {supervision!r}, found none")
+        labelled, labels = labelled_frames(shots, pictures, frames, options, device), supervision
     checksums = digest(complete.tobytes()), pictures.image_checksum, eta_header["checksum"]
-    identity = _identity(options, *checksums)
-    train(objective, options.gan.steps, "keypoint_gan", seed, work, identity, loop)
+    identity = _identity(
+        options, *checksums, labels, "" if shots is None else digest(load_cache(shots).poses.tobytes())
+    )
+    objective: SupervisedObjective | KeypointGanObjective
+    if supervision == "alone" and labelled is not None:
+        steps, decay = options.supervision.steps, options.gan.average_decay
+        objective = SupervisedObjective(
+            Detector(phi, eta), labelled, decay, options.supervision, options.mixed_precision
+        )
+        train(objective, steps, "supervised", seed, work, identity, loop)
+    else:
+        steps = options.gan.steps
+        objective = KeypointGanObjective(
+            phi=phi,
+            eta=eta,
+            psi=psi,
+            discriminator=initialised(SkeletonDiscriminator, architecture, seed, "discriminator", device),
+            frames=frames,
+            prior=PosePrior(complete, poses.skeleton, device),
+            size=options.size,
+            options=options.gan,
+            mixed=options.mixed_precision,
+            labelled=labelled,
+        )
+        train(objective, steps, "keypoint_gan", seed, work, identity, loop)
 
     detector = objective.average.module
     tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
-    tensors |= {f"psi.{name}": value for name, value in psi.state_dict().items()}
-    save_weights(out_weights, tensors, DETECTOR_KIND, description, {"seed": seed, "steps": options.gan.steps})
+    if supervision != "alone":
+        tensors |= {f"psi.{name}": value for name, value in psi.state_dict().items()}
+    save_weights(out_weights, tensors, DETECTOR_KIND, description, {"seed": seed, "steps": steps})
+
+
+def labelled_frames(
+    shots: Path, pictures: PoseSet, frames: Frames, options: DetectorOptions, device: torch.device
+) -> LabelledFrames:
+    """Return the images whose poses the shots are; raises DataError if one is not among the pictures."""
+    annotated = load_cache(shots)
+    rows = torch.as_tensor(places_of(annotated, pictures, shots))
+    images, backgrounds = frames.take(rows, device)
+    return LabelledFrames(
+        images, backgrounds, torch.from_numpy(annotated.poses), annotated.skeleton, options.supervision
+    )
+
+
+def places_of(shots: PoseSet, pictures: PoseSet, path: Path) -> np.ndarray:
+    """Return the row of each shot among the pictures, the one of the same sequence, frame and pose."""
+    keys = [
+        [(int(a), int(b), pose.tobytes()) for a, b, pose in zip(of.sequence, of.frame, of.poses, strict=True)]
+        for of in (pictures, shots)
+    ]
+    known = {key: row for row, key in enumerate(keys[0])}
+    missing = [key for key in keys[1] if key not in known]
+    if missing:
+        raise DataError(
+            f"{path}: expected poses of the images, found sequence {missing[0][0]}, frame {missing[0][1]}, which is none"
+        )
+    return np.array([known[key] for key in keys[1]], np.int64)
 
 
 def initialised(

@@ -7,6 +7,7 @@ One step updates, in the order of the authors' code, first Φ and Ψ, then the d
 - Eq. 3: Φ(x) must look like a drawn pose to the discriminator, in the least-squares form.
 - Φ(x) must be what its own keypoints draw, as an option of the authors' code asks: strokes, and no haze between them.
 - Section 3.2: η is pretrained on drawn poses and goes on learning, from drawn poses and from Φ's skeleton images.
+- Where some images are labelled, Φ and η also learn from these (ours).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from flexpose_core.training.objectives.eta import (
     keypoint_error,
     picture_rows,
 )
+from flexpose_core.training.objectives.supervised import LabelledFrames, supervision_loss
 
 
 class Pixels(Protocol):
@@ -113,7 +115,9 @@ class KeypointGanObjective:
         size: int,
         options: KeypointGanOptions,
         mixed: bool = True,
+        labelled: LabelledFrames | None = None,
     ) -> None:
+        self.labelled = labelled
         self.phi, self.eta, self.psi, self.discriminator = phi, eta, psi, discriminator
         self.frames, self.prior, self.size, self.options, self.mixed = frames, prior, size, options, mixed
         self.companions = CompanionFrames(frames.sequence)
@@ -159,8 +163,9 @@ class KeypointGanObjective:
         loss = options.reconstruction_weight * reconstruction + options.adversarial_weight * adversarial
         consistency = F.mse_loss(made, redrawn.detach())
         loss = loss + options.consistency_weight * consistency
+        supervised = self._supervised(random)
         # η and the discriminator stay out of this update; η's part of the graph is used again below.
-        self._update("generators", self.generator_parameters, loss, retain=True)
+        self._update("generators", self.generator_parameters, loss + supervised, retain=True)
 
         drawn = self._draw(poses)
         with mixed_precision(device, self.mixed):
@@ -173,7 +178,7 @@ class KeypointGanObjective:
             regressed = self.eta(drawn)
         regression = options.drawn_weight * keypoint_error(regressed, poses, self.flip, options.own_labels)
         regression = regression + options.estimated_weight * F.mse_loss(redrawn, made.detach())
-        self._update("eta", list(self.eta.parameters()), regression)
+        self._update("eta", list(self.eta.parameters()), regression + supervised)
         self.average.update_parameters(self.detector)
         return {
             "reconstruction": reconstruction.detach(),
@@ -181,7 +186,18 @@ class KeypointGanObjective:
             "consistency": consistency.detach(),
             "discriminator": discrimination.detach(),
             "eta": regression.detach(),
+            **({} if self.labelled is None else {"supervised": supervised.detach()}),
         }
+
+    def _supervised(self, random: StepRandom) -> Tensor:
+        """Return the weighted loss on labelled images, 0 without them."""
+        if self.labelled is None:
+            return torch.zeros((), device=self.prior.device)
+        images, backgrounds, poses = self.labelled.draw(random)
+        with mixed_precision(self.prior.device, self.mixed):
+            made = self.phi(images - backgrounds)
+            predicted = self.eta(made)
+        return self.labelled.options.weight * supervision_loss(made, predicted, poses, self.prior.skeleton)
 
     def _update(self, name: str, parameters: list[nn.Parameter], loss: Tensor, retain: bool = False) -> None:
         """Step one optimiser on the gradient of `loss` with respect to its own parameters and nothing else."""
