@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from raw_formats import FORMATS
+from test_grid import check_table2, update
 
 from flexpose_core.grid import Grid
 from flexpose_core.options.config import load_config
@@ -45,6 +46,15 @@ def tiny(roots):
     sources = {"coco": 300, "3dhp": 16, "surreal": 15, "300vw": 13}
     for name, cell in cells.items():
         cell["annotation_set_size"] = next(size for source, size in sources.items() if source in name)
+    pairs = {"h36m-coco": 10, "s-h36m-coco": 8, "s-h36m-3dhp": 8, "s-h36m-surreal": 8}
+    grids = {
+        "real": {
+            "pairs": {
+                name: {"annotation_set_size": cells[f"{name}-direct"]["annotation_set_size"], "shots": shots}
+                for name, shots in pairs.items()
+            }
+        }
+    }
     cells["own-aligned"] = {"method": "aligned", "target": "keypoints-json"}
     cells["penn-aligned"] = {"method": "aligned", "target": "penn-action"}
     others = {"sources": ["lsp", "lsp-extended", "human36m-npz"], "annotation_set_size": 40, "shots": 6}
@@ -81,6 +91,7 @@ def tiny(roots):
             "flexpose-paper": {"adaptation": {"perceptual": {"weights": "random"}, "pair_steps": 2, "pair_batch": 2}}
         },
         "cells": cells,
+        "grids": grids,
         "tables": tables,
     }
 
@@ -125,6 +136,7 @@ def test_the_papers_cells_are_at_the_papers_scale():
             assert cell.take_all_if_short == (cell.sources in {("coco",), ("300-vw",)})
             if cell.sources:
                 assert cell.shots == (30 if cell.target == "human36m" else 12)
+    check_table2(config, {"COCO": "coco", "3DHP": "3dhp", "SURREAL": "surreal"})
     assert config.generator.training == "adversarial"
     assert config.generator.architecture.resolution == config.detector.size == 128
     ours = config.methods["flexpose-paper"]
@@ -133,15 +145,6 @@ def test_the_papers_cells_are_at_the_papers_scale():
     assert config.guidance[ours.guidance].mixup_size == 1000
     assert set(grid.datasets) == set(OF_PAPER)
     assert all(config.datasets[name].image_size == 128 for name in OF_PAPER)
-
-
-def update(base, other):
-    """Merge as Snakemake merges configuration files."""
-    for key, value in other.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            update(base[key], value)
-        else:
-            base[key] = value
 
 
 def test_every_table_has_its_rows(finished):

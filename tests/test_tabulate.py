@@ -162,4 +162,6 @@ def test_baselines_tell_distances_by_pair_and_end_with_the_floor(tmp_path):
     assert found.mse_pixel[6:].isna().all()
     assert found.nearest_shot_px[6] == pytest.approx(3.2)
     assert found.kernel_sample[0] == distances(1.0)["kernel_sample"]
+    assert found.seeds.fillna(0).tolist() == [1, 1, 2, 1, 1, 1, 0, 0]
+    assert "33000.0" not in (tmp_path / "t.md").read_text()
     assert "real against real" in (tmp_path / "t.md").read_text()

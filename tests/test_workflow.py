@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from flexpose_core.stages.tabulate import COLUMNS
+from flexpose_core.stages.table_kinds import ABLATION, BASELINES, DISTANCES, RESULTS
 
 
 @pytest.fixture
@@ -44,11 +44,34 @@ class TestOutputs:
     def test_table_has_the_columns_and_a_row_a_cell(self, finished_project):
         table = pd.read_csv(finished_project.folder / "results/table1.csv")
         config = yaml.safe_load((finished_project.folder / "config/tiny.yaml").read_text())
-        assert tuple(table.columns) == COLUMNS
+        assert tuple(table.columns) == RESULTS.columns
         assert len(table) == len(config["tables"]["table1"]["cells"])
         assert set(table.method) == {"aligned", "direct", "flexpose-paper", "flexpose"}
         assert table[["mse_pixel", "mse_pixel_flip", "pck", "pck_flip"]].notna().all().all()
         assert (table.mse_pixel_flip <= table.mse_pixel).all()
+
+    def test_an_ablation_has_the_papers_figures(self, finished_project):
+        table = pd.read_csv(finished_project.folder / "results/table2.csv")
+        assert tuple(table.columns) == ABLATION.columns
+        assert table.row.tolist() == [0, 1]
+        assert table.paper_mse_pixel.tolist() == [2.96, 4.61]
+        assert table.layers.fillna("").astype(str).tolist()[1].startswith("3")
+
+    def test_baselines_have_a_row_a_cell_and_the_floor(self, finished_project):
+        table = pd.read_csv(finished_project.folder / "results/baselines.csv")
+        config = yaml.safe_load((finished_project.folder / "config/tiny.yaml").read_text())
+        assert tuple(table.columns) == BASELINES.columns
+        assert len(table) == len(config["tables"]["baselines"]["cells"]) + 1
+        assert table.method.tolist()[-1] == "real"
+        assert table[[*DISTANCES]].drop(columns="nearest_shot_px").notna().all().all()
+        cells = table[table.method != "real"]
+        assert cells[["mse_pixel", "pck_flip"]].notna().all().all()
+        assert cells.nearest_shot_px.notna().tolist() == (cells.method != "aligned").tolist()
+
+    def test_runs_that_differ_in_labels_alone_share_their_poses(self, finished_project):
+        folder = finished_project.folder / "results"
+        assert (folder / "cells/upright-everyday-flexpose-pairs_s0/metrics.json").exists()
+        assert not (folder / "pose_sets/upright-everyday-flexpose-pairs_s0").exists()
 
     def test_pictures_and_cards_are_there(self, finished_project):
         results = finished_project.folder / "results"
@@ -150,7 +173,7 @@ class TestBadInput:
             ),
             (
                 lambda c: c["cells"].update(x={"method": "magic", "target": "people-upright"}),
-                "cells.x.method: expected one of aligned, direct, flexpose, flexpose-paper, found 'magic'",
+                "cells.x.method: expected one of affine, affine-plain, aligned, direct, ",
             ),
             (lambda c: c["cells"].update(x={"method": "aligned", "target": "coco"}), "found 'coco'"),
             (

@@ -64,8 +64,8 @@ def load_config(raw: dict[str, Any]) -> Config:
         raise ConfigError(f"config: {error}") from error
     _check_datasets(config)
     config = _expanded(config)
-    _check_cells(config)
     _check_methods(config)
+    _check_cells(config)
     _check_tables(config)
     return config
 

@@ -28,6 +28,7 @@ _FACTORS = (
     "layers",
     "pck_rho",
 )
+_COUNTS = ("channels", "shots", "annotation_set_size", "seeds")
 _MEASURES = (*DETECTION, *DISTANCES, *SAMPLES)
 
 
@@ -85,7 +86,7 @@ def summarise(entries: Sequence[dict[str, Any]], pck_rho: dict[str, float]) -> p
     # One seed has no standard deviation: the cell stays empty.
     table = measures.mean().join(measures.std(ddof=1).add_suffix("_sd")).reset_index()
     table["seeds"] = groups.size().to_numpy()
-    for name in ("channels", "shots"):
+    for name in _COUNTS:
         table[name] = table[name].astype("Int64")
     aligned = table[table.method == "aligned"].set_index("target").mse_pixel_flip
     direct = table[table.method == "direct"].set_index(["target", "source"]).mse_pixel_flip
@@ -163,7 +164,8 @@ def with_floors(table: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> pd.Da
         floors = pd.DataFrame([entry["distribution_floor"] for entry in entries if entry["cell"]["target"] == target])
         # Shots differ between seeds, and so does the distance from them; the rest is the same in all.
         rows.append({"method": "real", "target": target, "source": target, **floors.mean().to_dict()})
-    return pd.concat([table, pd.DataFrame(rows).astype({"method": object})], ignore_index=True)
+    floors = pd.DataFrame(rows).astype({"method": object})
+    return pd.concat([table, floors], ignore_index=True).astype({name: table[name].dtype for name in _COUNTS})
 
 
 def render_markdown(

@@ -1,0 +1,186 @@
+"""The grid that the configuration spans: the paper's knobs, the baselines of every pair, shared jobs, and what is refused."""
+
+import json
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from flexpose_core.errors import ConfigError
+from flexpose_core.grid import Grid
+from flexpose_core.options.config import load_config
+from flexpose_core.stages.paper_tables import PAPER_TABLES
+
+
+def update(base, other):
+    """Merge as Snakemake merges configuration files."""
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            update(base[key], value)
+        else:
+            base[key] = value
+
+
+def raw_config(*others):
+    """The default configuration, with others over it."""
+    # Aliases are copied, as Snakemake copies them.
+    raw = json.loads(json.dumps(yaml.safe_load((ROOT / "config.yaml").read_text())))
+    for name in others:
+        update(raw, yaml.safe_load((ROOT / name).read_text()))
+    return raw
+
+
+def check_table2(config, names):
+    """Compare each cell of Table 2 with the paper's row; `names` are the sources by the paper's names."""
+    table = config.tables["table2"]
+    assert table.kind == "ablation"
+    assert table.paper_rows == tuple(row[0] for row in PAPER_TABLES["table2"])
+    for cell_name, printed in zip(table.cells, PAPER_TABLES["table2"], strict=True):
+        cell = config.cells[cell_name]
+        _, source, size, channels, shots, layers, *_ = printed
+        if source == "N/A":
+            assert config.methods[cell.method].poses == "target"
+            continue
+        method = config.methods[cell.method]
+        own = cell.layers or method.adaptation.layers
+        assert cell.sources == tuple(names[name] for name in source.split(" + "))
+        assert cell.annotation_set_size == int(size[:-1]) * 1000
+        assert cell.channels == channels
+        assert cell.shots == int(shots)
+        assert (own if isinstance(own, str) else ", ".join(map(str, own))) == layers
+        assert method.adaptation.trained == "transfer"
+        assert method.adaptation.pairing == "random"
+
+
+def test_table2_has_the_papers_knobs():
+    check_table2(load_config(raw_config()), {"COCO": "everyday", "3DHP": "studio", "SURREAL": "synthetic"})
+
+
+def test_every_baseline_is_run_on_every_pair_of_table1():
+    config = load_config(raw_config())
+    cells = [config.cells[name] for name in config.tables["baselines"].cells]
+    table1 = [config.cells[name] for name in config.tables["table1"].cells]
+    assert len(table1) == 14
+    assert set(config.tables["table1"].cells) <= set(config.tables["baselines"].cells)
+    kinds = {config.methods[cell.method].baseline.kind for cell in cells if config.methods[cell.method].baseline}
+    assert kinds == {"source", "mixup", "kde", "similarity", "affine", "nearest", "pca"}
+    for target in ("people-upright", "people-all"):
+        alone = {cell.method for cell in cells if cell.target == target and not cell.sources}
+        assert alone == {"aligned", "mixup", "mixup-plain", "kde", "kde-plain", "supervised"}
+    with_sources = [cell for cell in cells if cell.sources]
+    methods = {cell.method for cell in with_sources}
+    assert {
+        "fine-tuned",
+        "tgan",
+        "freezed",
+        "low-rank",
+        "scale-shift",
+        "flexpose-paper",
+        "flexpose",
+        "direct",
+    } <= methods
+    for cell in (cell for cell in table1 if cell.sources):
+        same = [c for c in with_sources if (c.target, c.sources) == (cell.target, cell.sources)]
+        assert {c.method for c in same} == methods
+        # The same size and shots for all methods of a pair, or they could not be compared.
+        assert {(c.annotation_set_size, c.shots) for c in same} == {(cell.annotation_set_size, cell.shots)}
+
+
+def test_plain_methods_differ_in_symmetry_alone():
+    config = load_config(raw_config())
+    plain = [name for name in config.methods if name.endswith("-plain")]
+    assert len(plain) == 7
+    for name in plain:
+        own, twin = config.methods[name], config.methods[name.removesuffix("-plain")]
+        assert (own.poses, own.adaptation, own.baseline) == (twin.poses, twin.adaptation, twin.baseline)
+        assert (own.guidance, twin.guidance) == ("plain", "symmetric")
+    symmetric, without = config.guidance["symmetric"], config.guidance["plain"]
+    assert (symmetric.symmetry, without.symmetry) == ("auto", "none")
+    names = [name for name in symmetric.__struct_fields__ if name != "symmetry"]
+    assert [getattr(symmetric, name) for name in names] == [getattr(without, name) for name in names]
+
+
+def test_a_written_cell_takes_the_place_of_the_grids():
+    raw = raw_config()
+    raw["cells"]["upright-studio-pca"] = {
+        "method": "pca", "target": "people-upright", "sources": ["studio"], "annotation_set_size": 5000, "shots": 24,
+    }  # fmt: skip
+    config = load_config(raw)
+    assert config.cells["upright-studio-pca"].shots == 24
+    assert config.cells["upright-everyday-pca"].shots == 12
+    assert config.tables["baselines"].cells.count("upright-studio-pca") == 1
+    assert len(set(config.tables["baselines"].cells)) == len(config.tables["baselines"].cells)
+
+
+def test_poses_are_shared_by_runs_that_differ_in_labels_alone():
+    raw = raw_config()
+    raw["seeds"] = 2
+    grid = Grid(load_config(raw))
+    for seed in range(2):
+        assert grid.run(f"upright-everyday-flexpose-pairs_s{seed}").pose_set == f"upright-everyday-flexpose_s{seed}"
+        assert grid.run(f"upright-supervised_s{seed}").pose_set == f"upright-mixup_s{seed}"
+        assert grid.detector_params(f"upright-supervised_s{seed}")["supervision"] == "alone"
+    assert grid.run("upright-everyday-nearest_s0").pose_set == "upright-everyday-nearest_s0"
+    assert "upright-mixup_s1" in grid.baselines
+    assert "upright-supervised_s1" not in grid.pose_sets
+
+
+def test_metrics_say_what_may_change():
+    grid = Grid(load_config(raw_config()))
+    layers = {
+        "upright-everyday-flexpose-paper": [3],
+        "upright-everyday-l1-3": [1, 3],
+        "upright-everyday-freezed": "all",
+        "upright-everyday-direct": None,
+    }
+    for name, expected in layers.items():
+        assert grid.cell_params(f"{name}_s0")["cell"]["layers"] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["grids"]["baselines"]["methods"].append("magic"), "grids.baselines.methods: expected one of"),
+        (lambda c: c["tables"]["baselines"]["grids"].append("more"), "tables.baselines.grids: expected one of"),
+        (
+            lambda c: c["grids"]["baselines"]["pairs"].update(x={"target": "people-all", "goal": "y"}),
+            "grids.baselines.pairs.x: unknown key 'goal'",
+        ),
+        (lambda c: c["methods"]["kde"].pop("baseline"), "methods.kde.baseline: expected options, found none"),
+        (
+            lambda c: c["methods"]["direct"].update(baseline={"kind": "kde"}),
+            "methods.direct.baseline: expected none for",
+        ),
+        (lambda c: c["methods"]["pca"].pop("guidance"), "methods.pca.guidance: expected the name of a guidance"),
+        (lambda c: c["methods"]["aligned"].update(supervision="added"), "methods.aligned.guidance: expected the name"),
+        (lambda c: c["methods"]["kde"]["baseline"].update(kind="knn"), "config: methods.kde.baseline.kind"),
+        (
+            lambda c: c["grids"]["shots-alone"]["pairs"]["all"].update(sources=["everyday"]),
+            "cells.all-mixup.sources: expected none for method 'mixup', found everyday",
+        ),
+        (
+            lambda c: c["grids"]["baselines"]["pairs"]["all-everyday"].update(annotation_set_size=36500),
+            "cells.all-everyday-unadapted.annotation_set_size: expected at most 36000",
+        ),
+        (
+            lambda c: c["tables"]["table2"]["paper_rows"].pop(),
+            "tables.table2.paper_rows: expected one for each of 14 cells",
+        ),
+        (
+            lambda c: c["methods"]["tgan"]["adaptation"].update(trained="transfer"),
+            "expected 'generator' for adversarial",
+        ),
+    ],
+)
+def test_a_wrong_grid_is_named(change, message):
+    raw = raw_config()
+    change(raw)
+    with pytest.raises(ConfigError, match=r"^(config|adaptation)") as error:
+        load_config(raw)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("others", [("config/tiny.yaml",), ("config/paper.yaml",)])
+def test_other_configurations_load_over_the_default(others):
+    grid = Grid(load_config(raw_config(*others)))
+    assert all(grid.table_runs(table) for table in grid.config.tables)
