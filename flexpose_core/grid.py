@@ -30,8 +30,8 @@ class Run:
     method: MethodOptions
     seed: int
     pose_set: str
-    """The unpaired poses; runs that differ in what else the detector sees share one, and the target's own do not depend on the
-    seed."""
+    """The unpaired poses; a run whose detector sees labelled images besides shares those of the run that is alike but for
+    that, and the target's own do not depend on the seed."""
 
     @property
     def sources(self) -> str:
@@ -54,14 +54,12 @@ class Grid:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        first: dict[str, str] = {}
+        owners = _owners_of_poses(config)
         runs = []
         for name, cell in config.cells.items():
-            method = config.methods[cell.method]
-            own = msgspec.structs.replace(method, supervision="none")
-            alike = first.setdefault(str(plain([own, msgspec.structs.replace(cell, method="")])), name)
+            method, owner = config.methods[cell.method], owners[name]
             for seed in range(config.seeds):
-                pose_set = alike if method.poses == "target" else f"{alike}_s{seed}"
+                pose_set = owner if method.poses == "target" else f"{owner}_s{seed}"
                 runs.append(Run(f"{name}_s{seed}", name, cell, method, seed, pose_set))
         self.runs = {run.name: run for run in runs}
         self.pose_sets = {run.pose_set: run for run in reversed(runs)}
@@ -181,6 +179,21 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value
+
+
+def _owners_of_poses(config: Config) -> dict[str, str]:
+    """Return for each cell the cell whose poses it uses: its own, or one's that is alike but for labelled images."""
+
+    def unlabelled(cell: Cell) -> str:
+        method = msgspec.structs.replace(config.methods[cell.method], supervision="none")
+        return str(plain([method, msgspec.structs.replace(cell, method="")]))
+
+    labelled = {name for name, cell in config.cells.items() if config.methods[cell.method].supervision != "none"}
+    # The first of several that are alike.
+    owners = {unlabelled(cell): name for name, cell in reversed(config.cells.items()) if name not in labelled}
+    return {
+        name: owners.get(unlabelled(cell), name) if name in labelled else name for name, cell in config.cells.items()
+    }
 
 
 def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:
