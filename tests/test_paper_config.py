@@ -67,7 +67,7 @@ def tiny(roots):
     }
     return {
         "datasets": datasets,
-        "guidance": {"paper": {"mixup_size": 8}},
+        "guidance": {name: {"mixup_size": 8} for name in ("paper", "symmetric", "plain")},
         "generator": {
             "architecture": {
                 "resolution": 16,
