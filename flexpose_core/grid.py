@@ -142,12 +142,11 @@ class Grid:
 
     def pose_set_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")
-        own = {"poses": run.method.poses, "size": run.cell.annotation_set_size, "seed": run.seed}
-        return plain({**own, "take_all_if_short": run.cell.take_all_if_short})
+        return plain({"poses": run.method.poses, **_size_of_set(run), "seed": run.seed})
 
     def baseline_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")
-        return plain({"options": run.method.baseline, "size": run.cell.annotation_set_size, "seed": run.seed})
+        return plain({"options": run.method.baseline, **_size_of_set(run), "seed": run.seed})
 
     def eta_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")
@@ -179,6 +178,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value
+
+
+def _size_of_set(run: Run) -> dict[str, Any]:
+    return {"size": run.cell.annotation_set_size, "take_all_if_short": run.cell.take_all_if_short}
 
 
 def _owners_of_poses(config: Config) -> dict[str, str]:

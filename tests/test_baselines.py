@@ -6,7 +6,7 @@ from scipy.spatial.distance import cdist
 
 from flexpose_core.errors import DataError
 from flexpose_core.geometry import flip, pose_size
-from flexpose_core.options.baselines import BaselineOptions
+from flexpose_core.options.baselines import ONE_EACH, BaselineOptions
 from flexpose_core.poses.baselines import (
     affine,
     baseline_poses,
@@ -150,18 +150,29 @@ def files(tmp_path):
     return {path.stem: path for path in tmp_path.iterdir()}
 
 
-def composed(files, folder, kind, sources=("near", "far"), mixup="mixup", size=300):
+def composed(files, folder, kind, sources=("near", "far"), mixup="mixup", size=300, take_all=False):
     out = folder / f"{kind}_{mixup}.h5"
     shots = None if kind == "source" else files["shots"]
     guidance = None if kind == "source" else files[mixup]
-    compose_baseline(BaselineOptions(kind=kind), [files[name] for name in sources], shots, guidance, size, 3, out)
+    chosen = [files[name] for name in sources]
+    compose_baseline(BaselineOptions(kind=kind), chosen, shots, guidance, size, take_all, 3, out)
     return load_cache(out)
 
 
 def test_the_stage_pools_sources_and_says_what_it_wrote(files, tmp_path):
     found = composed(files, tmp_path, "source", size=500)
     np.testing.assert_array_equal(np.sort(found.poses, axis=0), np.sort(SOURCE, axis=0))
-    assert found.attributes == {"source": {"baseline source": 500}}
+    assert found.attributes == {"source": {"baseline source": 500}, "missing": 0}
+
+
+@pytest.mark.parametrize("kind", ["source", "affine", "nearest"])
+def test_a_short_source_gives_all_there_are_only_if_the_cell_says_so(files, tmp_path, kind):
+    held = 500 + (0 if kind == "source" else len(MIXUP))
+    found = composed(files, tmp_path, kind, size=held + 60, take_all=True)
+    assert (len(found), found.attributes["missing"]) == (held, 60)
+    if kind in ONE_EACH:
+        with pytest.raises(DataError, match="expected at least 560 source poses, found 500"):
+            composed(files, tmp_path, kind, size=held + 60)
 
 
 def test_the_guidances_symmetry_is_the_shots(files, tmp_path):

@@ -12,6 +12,7 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.input.get("shots"),
         snakemake.input.get("mixup"),
         cell["size"],
+        cell["take_all_if_short"],
         cell["seed"],
         snakemake.output[0],
     )

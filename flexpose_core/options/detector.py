@@ -63,7 +63,7 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     learning_rate: Positive = 1e-3
     regressor_learning_rate: Positive = 3e-4
     reconstruction_weight: NotNegative = 10.0
-    adversarial_weight: NotNegative = 1.0
+    adversarial_weight: NotNegative = 0.25
     consistency_weight: NotNegative = 2.0
     drawn_weight: NotNegative = 0.9
     estimated_weight: NotNegative = 0.1

@@ -45,7 +45,7 @@ def compose_source(
         chosen = seeds.rng(seed, "compose", len(parts)).permutation(len(poses))[:share]
         parts.append(poses[np.sort(chosen)])
     named = [(part, "source") for part in parts] + [(enrichment.poses, "mixup")]
-    _write(out, named, enrichment.skeleton.name, size)
+    write_annotation_set(out, named, enrichment.skeleton.name, size)
 
 
 def compose_adapted(samples: Path, mixup: Path, size: int, sources: Sequence[Path] | None, out: Path) -> None:
@@ -67,7 +67,7 @@ def compose_adapted(samples: Path, mixup: Path, size: int, sources: Sequence[Pat
             f"{samples}: expected at least {wanted} poses for an annotation set of {size}, found {len(generated)}"
         )
     named = [(generated.poses[:wanted], "generated"), (enrichment.poses, "mixup")]
-    _write(out, named, generated.skeleton.name, size)
+    write_annotation_set(out, named, generated.skeleton.name, size)
 
 
 def compose_target(target: Path, size: int | None, take_all_if_short: bool, seed: int, out: Path) -> None:
@@ -82,7 +82,7 @@ def compose_target(target: Path, size: int | None, take_all_if_short: bool, seed
     if size is not None and size > len(own) and not take_all_if_short:
         raise DataError(f"{target}: expected at least {size} poses for the annotation set, found {len(own)}")
     chosen = np.sort(seeds.rng(seed, "compose").permutation(len(own))[: size or len(own)])
-    _write(out, [(own.poses[chosen], "target")], own.skeleton.name, size)
+    write_annotation_set(out, [(own.poses[chosen], "target")], own.skeleton.name, size)
 
 
 def draw_evenly(wanted: int, held: Sequence[int]) -> list[int]:
@@ -100,7 +100,8 @@ def draw_evenly(wanted: int, held: Sequence[int]) -> list[int]:
     return shares
 
 
-def _write(out: Path, parts: list[tuple[np.ndarray, str]], skeleton: str, wanted: int | None) -> None:
+def write_annotation_set(out: Path, parts: list[tuple[np.ndarray, str]], skeleton: str, wanted: int | None) -> None:
+    """Write the poses of all parts, (n, K, 2) each with what it is, and how many fewer they are than wanted."""
     count = sum(len(poses) for poses, _ in parts)
     missing = max(0, (wanted or 0) - count)
     if missing:

@@ -11,9 +11,10 @@ from flexpose_core import seeds
 from flexpose_core.errors import DataError
 from flexpose_core.options.baselines import BaselineOptions
 from flexpose_core.poses.baselines import baseline_poses
-from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
+from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.guidance import with_mirror_images
 from flexpose_core.poses.pool import pooled_poses
+from flexpose_core.stages.compose import write_annotation_set
 
 
 def compose_baseline(
@@ -22,6 +23,7 @@ def compose_baseline(
     shots: Path | None,
     mixup: Path | None,
     size: int,
+    take_all_if_short: bool,
     seed: int,
     out: Path,
 ) -> None:
@@ -33,11 +35,13 @@ def compose_baseline(
         Pooled; none for kinds that see the shots alone.
     shots, mixup
         None for the unadapted source.
+    take_all_if_short
+        Whether sources with fewer poses give a smaller set, as in `compose_source`.
 
     Raises
     ------
     DataError
-        If the skeletons differ, or the sources have too few poses.
+        If the skeletons differ, or the sources have too few poses, without `take_all_if_short`.
     """
     random = seeds.rng(seed, f"baseline/{options.kind}")
     pooled = pooled_poses(sources) if sources else None
@@ -54,5 +58,6 @@ def compose_baseline(
     else:
         raise DataError(f"{out}: expected sources or shots to compose a baseline of, found neither")
     source = np.empty((0, len(skeleton), 2), np.float32) if pooled is None else pooled[0]
-    poses = baseline_poses(options, source, mirrored, n_shots, mixed, size, random)
-    write_cache(out, [plain_batch(poses, options.kind)], skeleton, {"source": {f"baseline {options.kind}": len(poses)}})
+    count = min(size, len(source) + len(mixed)) if sources and take_all_if_short else size
+    poses = baseline_poses(options, source, mirrored, n_shots, mixed, count, random)
+    write_annotation_set(out, [(poses, f"baseline {options.kind}")], skeleton.name, size)
