@@ -58,7 +58,10 @@ PENN = (
 
 
 def write_penn_action(root, seed, images):
-    """Clips of both splits, pixels counted from 1; a joint that is not annotated lies at (1, 1) or, stretched, near it; one clip has a single frame."""
+    """Clips of both splits, pixels counted from 1; one clip has a single frame.
+
+    A joint that is not annotated lies at (1, 1) or, in clips that were stretched, near it.
+    """
     random = np.random.default_rng(seed)
     found = {"train": [], "test": []}
     for number, (length, training, action) in enumerate(
