@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from flexpose_core.datasets.drawing import camera
+from flexpose_core.datasets.drawing.options import CameraOptions
 from flexpose_core.datasets.people import body as bodies
-from flexpose_core.datasets.people import camera, motion
-from flexpose_core.datasets.people.options import CameraOptions
+from flexpose_core.datasets.people import motion
 from flexpose_core.errors import ConfigError
 from flexpose_core.skeletons import BODY15
 

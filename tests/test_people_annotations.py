@@ -4,10 +4,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from flexpose_core.datasets.drawing.options import CameraOptions, CropOptions
 from flexpose_core.datasets.people.annotations import build_pool, turn_vectors, vary_people
 from flexpose_core.datasets.people.options import (
-    CameraOptions,
-    CropOptions,
     NoiseOptions,
     PeopleOptions,
     SubjectOptions,

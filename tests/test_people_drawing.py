@@ -6,11 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from flexpose_core.datasets.people import motion, painter, scenes
-from flexpose_core.datasets.people.backdrop import Viewpoint, fractal_noise
-from flexpose_core.datasets.people.camera import Crop, view_matrices
-from flexpose_core.datasets.people.clothes import OUTFITS, Mesh, cut, dress, vertex_normals
-from flexpose_core.datasets.people.options import CameraOptions, FrameOptions, PeopleOptions, SubjectOptions
+from flexpose_core.datasets.drawing import painter
+from flexpose_core.datasets.drawing.backdrop import Viewpoint, fractal_noise
+from flexpose_core.datasets.drawing.camera import Crop, view_matrices
+from flexpose_core.datasets.drawing.mesh import Mesh, cut, vertex_normals
+from flexpose_core.datasets.drawing.options import CameraOptions
+from flexpose_core.datasets.people import motion, scenes
+from flexpose_core.datasets.people import painter as stages
+from flexpose_core.datasets.people.clothes import OUTFITS, dress
+from flexpose_core.datasets.people.options import FrameOptions, PeopleOptions, SubjectOptions
 from flexpose_core.datasets.people.reader import PeopleReader
 from flexpose_core.poses.images import decode_image
 from flexpose_core.skeletons import BODY15
@@ -109,7 +113,7 @@ def plain_stage(side=32, ground=-1.0):
     view = view_matrices(np.zeros(1), np.zeros(1), np.zeros(1))[0]
     viewpoint = Viewpoint(view, 4.0, Crop(2.0, np.array([0.5, 0.5])))
     backdrop = np.full((side * painter.SUPERSAMPLING,) * 2 + (3,), 100, np.uint8)
-    return painter.Stage(viewpoint, painter.Light(np.array([0.0, 0.0, 1.0])), ground, backdrop)
+    return stages.Stage(viewpoint, painter.Light(np.array([0.0, 0.0, 1.0])), ground, backdrop)
 
 
 def draw_triangles(triangles, colours, stage):
@@ -118,7 +122,7 @@ def draw_triangles(triangles, colours, stage):
     normals = np.tile(np.array([0, -1, 0], np.float32), (1, vertices.shape[1], 1))
     faces = np.arange(vertices.shape[1]).reshape(-1, 3)
     high = np.full((1, len(BODY15), 3), 50.0)  # far above the ground: hardly a shadow
-    return painter.paint(vertices, normals, faces, np.array(colours, np.float32), high, stage)[0]
+    return stages.paint(vertices, normals, faces, np.array(colours, np.float32), high, stage)[0]
 
 
 def facing_triangle(y):
@@ -164,8 +168,8 @@ def test_the_shadow_lies_below_the_person_and_pales_with_height():
     stage = replace(stage, viewpoint=viewpoint)
     person = np.zeros((1, len(BODY15), 3))
     person[0, :, 2] = np.linspace(-0.95, -0.85, len(BODY15))
-    near = painter.shadow_masks(person, stage)[0]
-    far = painter.shadow_masks(person + np.array([0, 0, 0.5]), stage)[0]
+    near = stages.shadow_masks(person, stage)[0]
+    far = stages.shadow_masks(person + np.array([0, 0, 0.5]), stage)[0]
     assert near.min() < far.min() < 255
     feet = (np.array([0, 0, -1.0]) - viewpoint.position) @ viewpoint.view.T
     x, y = viewpoint.crop.apply(feet[:2] / feet[2]) * 64

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flexpose_core.datasets.drawing.camera import draw_cameras, frame_in_square, perspective, to_camera, view_matrices
 from flexpose_core.datasets.people import motion
 from flexpose_core.datasets.people.body import MOTION_TO_RIG
-from flexpose_core.datasets.people.camera import draw_cameras, frame_in_square, perspective, to_camera, view_matrices
 from flexpose_core.datasets.people.options import NoiseOptions, PeopleOptions
 from flexpose_core.datasets.people.scenes import faces_camera, facing_in_rig
 from flexpose_core.skeletons import BODY15

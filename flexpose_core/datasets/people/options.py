@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
-Range = tuple[float, float]
+from flexpose_core.datasets.drawing.options import CameraOptions, CropOptions, DrawingOptions
+
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=0)]
 
 
-class _Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class CameraOptions(_Options, frozen=True):
-    """A kind of camera; each camera draws uniformly from these ranges."""
-
-    share: Annotated[float, Meta(gt=0)] = 1.0
-    """How often this kind is drawn, against the others listed."""
-    yaw: Range = (-180.0, 180.0)
-    """Degrees about the vertical, from looking the person in the face; positive towards the person's right."""
-    pitch: Range = (-5.0, 15.0)
-    """Degrees above the person's level; negative looks up."""
-    roll: Range = (0.0, 0.0)
-    """Degrees about the line of sight."""
-    distance: Range = (3.5, 6.0)
-    """Metres from the camera to the pelvis."""
-
-
-class SubjectOptions(_Options, frozen=True):
+class SubjectOptions(DrawingOptions, frozen=True):
     """Which people (0 to 9) each split shows; no person is in two lists."""
 
     train: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
@@ -39,7 +20,7 @@ class SubjectOptions(_Options, frozen=True):
     test: tuple[int, ...] = (8, 9)
 
 
-class FrameOptions(_Options, frozen=True):
+class FrameOptions(DrawingOptions, frozen=True):
     """About how many images each split holds, spread evenly over clips; cameras are added until there are as many."""
 
     train: Annotated[int, Meta(ge=1)] = 7200
@@ -47,7 +28,7 @@ class FrameOptions(_Options, frozen=True):
     test: Annotated[int, Meta(ge=1)] = 2000
 
 
-class NoiseOptions(_Options, frozen=True):
+class NoiseOptions(DrawingOptions, frozen=True):
     """Variety of annotation-only people beyond the motion's one skeleton."""
 
     angle: Annotated[float, Meta(ge=0)] = 0.0
@@ -56,16 +37,7 @@ class NoiseOptions(_Options, frozen=True):
     """Standard deviation of the log length of each group of bones, the same left and right."""
 
 
-class CropOptions(_Options, frozen=True):
-    """How annotation-only poses lie in the unit square."""
-
-    scale: Range = (0.5, 0.9)
-    """Longer side of the joints' box."""
-    offset: Annotated[float, Meta(ge=0, le=0.5)] = 0.12
-    """The box's centre lies up to this far from the square's, in x and in y, as long as all joints stay inside."""
-
-
-class PeopleOptions(_Options, frozen=True, tag_field="reader", tag="people"):
+class PeopleOptions(DrawingOptions, frozen=True, tag_field="reader", tag="people"):
     """Motion-captured people: with `images` a drawn dataset of videos, without a set of annotations alone."""
 
     clips: Annotated[tuple[str, ...], Meta(min_length=1)]

@@ -13,10 +13,8 @@ import cv2
 import numpy as np
 
 from flexpose_core import seeds
-from flexpose_core.datasets.people import motion
-from flexpose_core.datasets.people.backdrop import Viewpoint, draw_backdrop
-from flexpose_core.datasets.people.body import MOTION_TO_RIG, joints_of, pose_body, skin
-from flexpose_core.datasets.people.camera import (
+from flexpose_core.datasets.drawing.backdrop import Viewpoint, draw_backdrop
+from flexpose_core.datasets.drawing.camera import (
     CROP_MARGIN,
     Crop,
     draw_cameras,
@@ -25,9 +23,12 @@ from flexpose_core.datasets.people.camera import (
     to_camera,
     view_matrices,
 )
+from flexpose_core.datasets.drawing.painter import SUPERSAMPLING, Light
+from flexpose_core.datasets.people import motion
+from flexpose_core.datasets.people.body import MOTION_TO_RIG, joints_of, pose_body, skin
 from flexpose_core.datasets.people.clothes import dress
 from flexpose_core.datasets.people.options import PeopleOptions
-from flexpose_core.datasets.people.painter import SUPERSAMPLING, Light, Stage, paint
+from flexpose_core.datasets.people.painter import Stage, paint
 
 SPLITS = ("train", "val", "test")
 MIN_FRAMES = 5  # fewer give no temporal median

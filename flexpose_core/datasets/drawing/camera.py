@@ -1,6 +1,7 @@
 """Cameras: view matrices, perspective, and the crop of a sequence.
 
-World axes are the rig's (z up). Camera axes: x right, y down, z away from the camera. Crop coordinates: 0..1, x then y.
+World axes: z up; a person at rest faces -y with their left at +x. Camera axes: x right, y down, z away from the camera.
+Crop coordinates: 0..1, x then y.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flexpose_core.datasets.people.options import CameraOptions
+from flexpose_core.datasets.drawing.options import CameraOptions
 
 CROP_MARGIN = 0.04  # joints keep this far from the border
 BODY_OVERHANG = 0.03  # hands and feet, beyond the last joints, may leave the crop by this much

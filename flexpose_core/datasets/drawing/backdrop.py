@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from flexpose_core import seeds
-from flexpose_core.datasets.people.camera import Crop
+from flexpose_core.datasets.drawing.camera import Crop
 
 FAR = 60.0  # metres: beyond it the ground is taken to have ended
 TEXTURE_SIDE = 256

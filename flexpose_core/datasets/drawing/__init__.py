@@ -1,0 +1,1 @@
+"""What drawn datasets share: cameras, meshes, backdrops, light and the painter."""
