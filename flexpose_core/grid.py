@@ -14,7 +14,7 @@ import msgspec
 
 from flexpose_core.datasets import reader_name
 from flexpose_core.datasets.catalogue import paper_sizes
-from flexpose_core.datasets.people.options import PeopleOptions
+from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.options.config import Config
 from flexpose_core.options.grid import Cell, MethodOptions
@@ -89,12 +89,12 @@ class Grid:
 
     def in_shards(self, dataset: str) -> bool:
         """Return whether several jobs share the conversion of a dataset; drawn ones are made at once."""
-        return not isinstance(self.config.datasets[dataset], PeopleOptions)
+        return not isinstance(self.config.datasets[dataset], DrawingOptions)
 
     def shards(self, dataset: str) -> int:
         """Return how many jobs share the conversion of a split."""
         options = self.config.datasets[dataset]
-        return 1 if isinstance(options, PeopleOptions) else options.shards
+        return 1 if isinstance(options, DrawingOptions) else options.shards
 
     def dataset_params(self, dataset: str) -> dict[str, Any]:
         """Return the options of a drawn dataset."""

@@ -6,12 +6,13 @@ from importlib import import_module
 
 import msgspec
 
+from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.datasets.options import DatasetOptions
-from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.datasets.reader import Reader
 
 READERS = {
     "people": ("people.reader", "PeopleReader"),
+    "faces": ("faces.reader", "FacesReader"),
     "coco": ("coco", "CocoReader"),
     "keypoints-json": ("keypoints_json", "KeypointsJsonReader"),
     "mpi-inf-3dhp": ("mpi_inf_3dhp", "Mpi3dhpReader"),
@@ -50,7 +51,7 @@ def open_reader(options: DatasetOptions, seed: int) -> Reader:
     """
     # By name, so that a dataset's cache depends on its own reader's code and no other's.
     made = getattr(import_module(reader_module(options)), READERS[reader_name(options)][1])
-    if isinstance(options, PeopleOptions):
+    if isinstance(options, DrawingOptions):
         return made(options, seed)
     from flexpose_core.datasets.annotated import AnnotatedReader
     from flexpose_core.datasets.splits import TestAsVal

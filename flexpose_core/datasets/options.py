@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from flexpose_core.datasets.faces.options import FacesOptions
 from flexpose_core.datasets.people.options import PeopleOptions
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -184,4 +185,4 @@ RealOptions = (
     | LspOptions
     | LspExtendedOptions
 )
-DatasetOptions = PeopleOptions | RealOptions
+DatasetOptions = PeopleOptions | FacesOptions | RealOptions

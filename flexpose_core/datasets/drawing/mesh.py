@@ -22,11 +22,16 @@ def cut(mesh: Mesh, level: np.ndarray, among: np.ndarray) -> Mesh:
 
     A crossed triangle becomes one on the side of its lone corner and two on the other; area and winding are kept.
     """
+    return cut_and_trace(mesh, level, among)[0]
+
+
+def cut_and_trace(mesh: Mesh, level: np.ndarray, among: np.ndarray) -> tuple[Mesh, np.ndarray]:
+    """Return the mesh that `cut` does, and the face of the old mesh that each of its faces (T',) is a part of."""
     level = np.where(np.abs(level) < 1e-7, 1e-7, level)
     above = level[mesh.faces] > 0
     crossed = among & (above.any(axis=1) != above.all(axis=1))
     if not crossed.any():
-        return mesh
+        return mesh, np.arange(len(mesh.faces))
     faces, signs = mesh.faces[crossed], above[crossed]
     lone_is_above = signs.sum(axis=1) == 1
     lone_corner = np.argmax(signs == lone_is_above[:, None], axis=1)
@@ -43,7 +48,9 @@ def cut(mesh: Mesh, level: np.ndarray, among: np.ndarray) -> Mesh:
 
     pieces = [(lone, on_second, on_third), (on_second, second, third), (on_second, third, on_third)]
     split = np.concatenate([np.stack(piece, axis=1) for piece in pieces])
-    return Mesh(between(mesh.vertices), between(mesh.weights), np.concatenate([mesh.faces[~crossed], split]))
+    origin = np.concatenate([np.flatnonzero(~crossed), np.tile(np.flatnonzero(crossed), len(pieces))])
+    whole = np.concatenate([mesh.faces[~crossed], split])
+    return Mesh(between(mesh.vertices), between(mesh.weights), whole), origin
 
 
 def vertex_normals(mesh: Mesh) -> np.ndarray:

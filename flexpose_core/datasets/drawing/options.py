@@ -11,7 +11,7 @@ Range = tuple[float, float]
 
 
 class DrawingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
+    """What every dataset that is drawn, and all its parts, derive from."""
 
 
 class CameraOptions(DrawingOptions, frozen=True):
