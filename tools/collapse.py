@@ -11,12 +11,15 @@ LEAST_SHAPE = 0.05  # four times a triangle's area over the sum of its squared s
 
 
 def collapse(
-    vertices: np.ndarray, faces: np.ndarray, fixed: np.ndarray, weight: np.ndarray, keep: int
+    vertices: np.ndarray, faces: np.ndarray, fixed: np.ndarray, rim: np.ndarray, weight: np.ndarray, keep: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return faces (T', 3), into the same vertices (V, 3), that use about `keep` of them, and which faces they were, (T',).
 
+    Vertices marked in `fixed` (V,) stay, and no two of those marked in `rim` (V,) are newly joined: where the mesh meets its
+    mirror image, an edge across would be there twice.
+
     Each step moves one vertex onto a neighbour, the one that costs least: the squared distance to the planes of the faces
-    merged so far, by area (Garland and Heckbert 1997), times the vertex's `weight` (V,). Vertices marked in `fixed` (V,) stay.
+    merged so far, by area (Garland and Heckbert 1997), times the vertex's `weight` (V,).
     """
     triangles = [tuple(map(int, face)) for face in faces]
     around: dict[int, set[int]] = {vertex: set() for face in triangles for vertex in face}
@@ -44,6 +47,8 @@ def collapse(
     while left > keep and heap:
         _, vertex, onto, born = heapq.heappop(heap)
         if vertex not in around or onto not in around or age[vertex] != born:
+            continue
+        if rim[onto] and any(rim[other] for other in neighbours[vertex] - neighbours[onto] - {onto}):
             continue
         if not _allowed(vertex, onto, vertices, triangles, around, neighbours):
             continue

@@ -207,7 +207,7 @@ def _collapse(
     for name in ("eye_cavity", "mouth_cavity", "tongue"):
         weight[np.unique(faces[regions == names.index(name)])] = 0.02  # seldom seen, and dark
     fixed[np.unique(faces[regions == names.index("eye")])] = True
-    kept, origin = collapse(vertices, faces, fixed, weight, KEEP)
+    kept, origin = collapse(vertices, faces, fixed, np.abs(vertices[:, 0]) < 1e-6, weight, KEEP)
     return kept, regions[origin]
 
 

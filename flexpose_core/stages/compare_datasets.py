@@ -18,13 +18,15 @@ def compare_datasets(
     """Write a CSV of distribution distances (`distribution_metrics`) from every set's training poses to every target's.
 
     `target_floors` are the targets' validation poses, in the targets' order: other people in the same motions, the floor below
-    which no source can be expected.
+    which no source can be expected. Sets of different skeletons are not compared.
     """
     rows = []
     for target, floor in zip(targets, target_floors, strict=True):
         real = load_cache(target)
         for cache in (floor, *sources):
             other = load_cache(cache)
+            if other.skeleton != real.skeleton:
+                continue
             name = f"{other.attributes['dataset']} ({other.attributes['split']})"
             rows.append(
                 {"poses": name, "target": real.attributes["dataset"]} | distribution_metrics(real.poses, other.poses)

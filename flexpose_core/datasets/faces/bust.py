@@ -50,22 +50,7 @@ def add_bust(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.nd
         parts.append(ring.astype(vertices.dtype))
         follow.append(np.full(len(loop), follows))
         above = places
-    new = np.concatenate(added[1:])
-    return (
-        np.concatenate(parts),
-        np.concatenate([faces, _outside(new, np.concatenate(parts), middle)]),
-        np.concatenate(follow),
-        np.concatenate(clothed),
-    )
-
-
-def _outside(faces: np.ndarray, vertices: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """Turn faces about an upright axis through `middle` so that they wind anticlockwise from outside."""
-    corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    outwards = (corners.mean(axis=1) - middle) * [1, 1, 0] + [0, 0, 1e-3]
-    inside = (normals * outwards).sum(axis=1).sum() < 0
-    return faces[:, ::-1] if inside else faces
+    return np.concatenate(parts), np.concatenate(added), np.concatenate(follow), np.concatenate(clothed)
 
 
 def _follow_of_head(vertices: np.ndarray, end: np.ndarray) -> np.ndarray:
