@@ -1,0 +1,31 @@
+"""Distances between datasets: a row for each pair that can be compared."""
+
+import numpy as np
+import pandas as pd
+
+from flexpose_core.poses.cache import plain_batch, write_cache
+from flexpose_core.skeletons import BODY15, FACE68
+from flexpose_core.stages.compare_datasets import compare_datasets
+
+
+def test_only_sets_of_one_skeleton_are_compared(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def cache(name, split, skeleton):
+        path = tmp_path / f"{name}_{split}.h5"
+        poses = rng.uniform(0.1, 0.9, (60, len(skeleton), 2)).astype(np.float32)
+        write_cache(path, [plain_batch(poses)], skeleton, {"dataset": name, "split": split})
+        return path
+
+    people, faces = (cache(name, "train", skeleton) for name, skeleton in (("people", BODY15), ("faces", FACE68)))
+    floors = [cache("people", "val", BODY15), cache("faces", "val", FACE68)]
+    sources = [cache("far", "train", BODY15), cache("videos", "train", FACE68)]
+    compare_datasets(sources, [people, faces], floors, tmp_path / "distances.csv")
+    table = pd.read_csv(tmp_path / "distances.csv")
+    assert list(zip(table.target, table.poses, strict=True)) == [
+        ("people", "people (val)"),
+        ("people", "far (train)"),
+        ("faces", "faces (val)"),
+        ("faces", "videos (train)"),
+    ]
+    assert table.sliced_wasserstein_px.notna().all()
