@@ -10,8 +10,8 @@ import msgspec
 from jsonschema.exceptions import best_match
 from msgspec import Meta
 
+from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.datasets.options import DatasetOptions
-from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.options.adaptation import GuidanceOptions
 from flexpose_core.options.baselines import ONE_EACH
@@ -120,7 +120,7 @@ def _known(value: str, known: dict[str, Any], where: str) -> None:
 def _check_datasets(config: Config) -> None:
     for name, options in config.datasets.items():
         # A target's choices are made on val: they must not see what its tables are drawn from.
-        if not isinstance(options, PeopleOptions) and options.images and options.val_from == "test":
+        if not isinstance(options, DrawingOptions) and options.images and options.val_from == "test":
             raise ConfigError(
                 f"config: datasets.{name}.val_from: expected 'held_out' in a dataset with images, found 'test'"
             )

@@ -56,14 +56,18 @@ class EtaOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the detector is trained; `jitter` as in EtaOptions."""
+    """How the detector is trained; `jitter` as in EtaOptions.
+
+    `final_adversarial_share` is what is left of `adversarial_weight` at the last step, falling geometrically; 1 keeps it.
+    """
 
     steps: Count = 1100
     batch: Count = 16
     learning_rate: Positive = 1e-3
     regressor_learning_rate: Positive = 3e-4
     reconstruction_weight: NotNegative = 10.0
-    adversarial_weight: NotNegative = 0.25
+    adversarial_weight: NotNegative = 1.0
+    final_adversarial_share: Annotated[float, Meta(gt=0, le=1)] = 0.1
     consistency_weight: NotNegative = 2.0
     drawn_weight: NotNegative = 0.9
     estimated_weight: NotNegative = 0.1

@@ -160,7 +160,9 @@ class KeypointGanObjective:
             score = self.discriminator(made)
         reconstruction = reconstruction_loss(rebuilt, images)
         adversarial = least_squares(score, 1.0)
-        loss = options.reconstruction_weight * reconstruction + options.adversarial_weight * adversarial
+        # The prior settles which end is up; where it and the image then differ, the image is to have the last word.
+        weight = options.adversarial_weight * options.final_adversarial_share ** (step / options.steps)
+        loss = options.reconstruction_weight * reconstruction + weight * adversarial
         consistency = F.mse_loss(made, redrawn.detach())
         loss = loss + options.consistency_weight * consistency
         supervised = self._supervised(random)
