@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
 torch.set_num_threads(1)
+# How long an example takes is the machine's affair.
+settings.register_profile("flexpose", deadline=None)
+settings.load_profile("flexpose")
 
 
 class Project:

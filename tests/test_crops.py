@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -11,7 +11,6 @@ from flexpose_core.datasets.options import SquareOptions
 pixels = arrays(np.float64, (4, 15, 2), elements=st.floats(-500, 5000))
 
 
-@settings(deadline=None)
 @given(pixels, st.floats(0, 2), st.floats(0.25, 4))
 def test_a_pose_lies_in_its_crop_with_the_margin_and_comes_back(joints, margin, aspect):
     joints[:, 0], joints[:, 1] = 0, [40, 25]  # a box of some size

@@ -109,7 +109,7 @@ def test_labels_swap_by_sample_and_only_when_better():
     np.testing.assert_array_equal(relabelled[2], predicted[2])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.floats(0.001, 1))
 def test_flip_aware_never_exceeds_as_is_and_ignores_the_labelling(seed, noise):
     truth = _poses(seed)

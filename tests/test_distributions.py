@@ -42,7 +42,7 @@ def test_sliced_wasserstein_of_a_scaling_about_a_point():
     assert sliced_wasserstein(poses, 1.3 * poses) == pytest.approx(expected, rel=0.03)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_measures_are_blind_to_order(seed):
     rng = np.random.default_rng(seed)

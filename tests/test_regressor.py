@@ -48,7 +48,7 @@ def test_soft_argmax_of_two_equal_peaks_is_half_way():
     torch.testing.assert_close(soft_argmax(heat), torch.tensor([[[4.5 / 8, 2.5 / 4]]]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(x=st.floats(0.07, 0.93), y=st.floats(0.07, 0.93))
 def test_the_cross_entropy_is_least_where_the_soft_argmax_is_the_joint(x, y):
     pose = torch.tensor([[[x, y]]])
@@ -62,7 +62,7 @@ def test_the_cross_entropy_is_least_where_the_soft_argmax_is_the_joint(x, y):
 
 
 @SKELETONS
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31))
 def test_widened_poses_stay_inside_and_repeat(skeleton, seed):
     poses = torch.from_numpy(some_poses(8, skeleton))

@@ -91,7 +91,7 @@ def test_gradients_equal_finite_differences(draw):
         torch.testing.assert_close(found[0, joint, axis], expected, rtol=1e-3, atol=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(-6, 6), st.integers(-6, 6), st.integers(0, 1000))
 def test_moving_the_pose_by_whole_pixels_moves_the_picture(dx, dy, seed):
     size = 32
