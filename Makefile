@@ -4,7 +4,7 @@ VENV ?= .venv
 CORES ?= all
 BIN := $(VENV)/bin
 
-.PHONY: environment table1 test lint schema clean
+.PHONY: environment table1 tables report test lint schema clean
 
 environment: $(VENV)/.ready
 
@@ -15,6 +15,15 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 table1: environment
 	$(BIN)/snakemake --cores $(CORES) results/table1.csv
+
+# Tables 1-3, the baselines, the claims and the figures, as far as the configuration has them.
+tables: environment
+	$(BIN)/snakemake --cores $(CORES) tables
+
+# One file that opens anywhere: every table and figure with its caption, options and run time.
+report: environment
+	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --report results/report.html
 
 test: environment lint
 	$(BIN)/pytest

@@ -15,16 +15,25 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/source.smk"
 include: "rules/adapt.smk"
 include: "rules/detect.smk"
 include: "rules/tables.smk"
+include: "rules/figures.smk"
 
 
 rule all:
     default_target: True
     input:
-        expand("results/{table}.csv", table=GRID.config.tables),
+        TABLES_AND_FIGURES,
         expand("results/data/{dataset}/contact_sheet.png", dataset=GRID.datasets),
+
+
+rule tables:
+    input:
+        TABLES_AND_FIGURES,

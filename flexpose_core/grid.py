@@ -169,6 +169,48 @@ class Grid:
         options = self.config.tables[table]
         return plain({"kind": options.kind, "pck_rho": options.pck_rho, "paper_rows": options.paper_rows})
 
+    @property
+    def claim_runs(self) -> list[str]:
+        """The runs whose metrics the claims are tested on: those of cells that stand in a table."""
+        cells = self._claimed("mse")
+        return [f"{name}_s{seed}" for name in self.config.tabled if name in cells for seed in range(self.config.seeds)]
+
+    @property
+    def layer_runs(self) -> list[str]:
+        """The runs of Figure 4, a layer's seeds together."""
+        return [f"{name}_s{seed}" for name in self.config.layer_study for seed in range(self.config.seeds)]
+
+    @property
+    def claim_adaptations(self) -> list[str]:
+        """The runs of Figure 4, if a claim is tested on them."""
+        return self.layer_runs if self._claimed("adaptation") else []
+
+    def claims_params(self) -> dict[str, Any]:
+        """Return the claims, and the cell and seed of each adaptation behind them."""
+        runs = [self.run(name) for name in self.claim_adaptations]
+        return plain({"claims": self.config.claims, "adaptations": [[run.cell_name, run.seed] for run in runs]})
+
+    def layer_params(self) -> dict[str, Any]:
+        """Return the layer of each adaptation of Figure 4."""
+        return plain({"layers": [(self.run(name).cell.layers or [0])[0] for name in self.layer_runs]})
+
+    def figure_run(self, figure: str) -> Run:
+        """Return the run of the first seed that a figure of one cell shows."""
+        return self.run(f"{getattr(self.config.figures, figure)}_s0")
+
+    def runs_of_figure(self, figure: str) -> list[str]:
+        """Return the runs of a figure of several cells, a cell's seeds together."""
+        return [f"{name}_s{seed}" for name in getattr(self.config.figures, figure) for seed in range(self.config.seeds)]
+
+    @property
+    def figures(self) -> list[str]:
+        """The figures that the configuration gives cells to."""
+        return [name for name in self.config.figures.__struct_fields__ if getattr(self.config.figures, name)]
+
+    def _claimed(self, measure: str) -> set[str]:
+        claims = [claim for claim in self.config.claims.values() if claim.measure == measure]
+        return {cell for claim in claims for pair in claim.comparisons for cell in pair}
+
 
 def plain(value: Any) -> Any:
     """Return options as plain values with sorted keys, comparable as text."""

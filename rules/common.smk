@@ -15,6 +15,11 @@ except FlexPoseError as error:
     raise WorkflowError(str(error))
 
 DATASETS = list(GRID.config.datasets)
+TABLES_AND_FIGURES = [
+    *(f"results/{table}.csv" for table in GRID.config.tables),
+    "results/claims.csv",
+    *(f"results/figures/{figure}.png" for figure in GRID.figures),
+]
 
 
 wildcard_constraints:

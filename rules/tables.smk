@@ -5,7 +5,12 @@ rule table:
     input:
         lambda wildcards: expand("results/cells/{cell}/metrics.json", cell=GRID.table_runs(wildcards.table)),
     output:
-        csv=report("results/{table}.csv", category="Tables", labels={"table": "{table}"}),
+        csv=report(
+            "results/{table}.csv",
+            category="Tables",
+            caption="../report/table.rst",
+            labels={"table": "{table}"},
+        ),
         markdown="results/{table}.md",
     log:
         "results/logs/{table}.log",
@@ -20,3 +25,28 @@ rule table:
         stamp=stamp("tabulate"),
     script:
         "../workflow_scripts/tabulate.py"
+
+
+rule claims:
+    input:
+        metrics=expand("results/cells/{cell}/metrics.json", cell=GRID.claim_runs),
+        adaptations=expand("results/pose_sets/{pose_set}/adaptation.json", pose_set=GRID.claim_adaptations),
+    output:
+        csv=report(
+            "results/claims.csv",
+            category="Tables",
+            caption="../report/claims.rst",
+            labels={"table": "claims"},
+        ),
+        markdown="results/claims.md",
+    log:
+        "results/logs/claims.log",
+    threads: 1
+    resources:
+        mem_mb=memory(500),
+        runtime=5,
+    params:
+        cell=GRID.claims_params(),
+        stamp=stamp("claims"),
+    script:
+        "../workflow_scripts/claims.py"

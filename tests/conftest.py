@@ -22,7 +22,7 @@ class Project:
         self.folder = folder
         for name in ("Snakefile", "config.yaml"):
             shutil.copy(ROOT / name, folder / name)
-        for name in ("rules", "workflow_scripts", "flexpose_core", "config", "profiles"):
+        for name in ("rules", "workflow_scripts", "flexpose_core", "config", "profiles", "report"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
 
     def snakemake(self, *arguments: str, config: str | list[str] = "config/tiny.yaml") -> subprocess.CompletedProcess:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from flexpose_core.stages.claims import COLUMNS
 from flexpose_core.stages.table_kinds import ABLATION, BASELINES, DISTANCES, RESULTS
 
 
@@ -72,6 +73,29 @@ class TestOutputs:
         folder = finished_project.folder / "results"
         assert (folder / "cells/upright-everyday-flexpose-pairs_s0/metrics.json").exists()
         assert not (folder / "pose_sets/upright-everyday-flexpose-pairs_s0").exists()
+
+    def test_every_claim_has_a_verdict_or_is_left_out(self, finished_project):
+        table = pd.read_csv(finished_project.folder / "results/claims.csv")
+        assert tuple(table.columns) == COLUMNS
+        # One seed decides nothing, and most claims are on cells that the tiny tables lack.
+        assert set(table.verdict) == {"undecided"}
+        assert {"flexpose-against-direct", "early-layers", "flexpose-against-supervised"} <= set(table.claim)
+        text = (finished_project.folder / "results/claims.md").read_text()
+        assert "- Colour matters little: upright-everyday-121k, upright-everyday-1channel." in text
+
+    def test_every_figure_is_there_in_both_formats(self, finished_project):
+        for name in ("figure2", "figure3", "figure4", "joint_errors", "curves"):
+            assert (finished_project.folder / f"results/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+            assert "<svg" in (finished_project.folder / f"results/figures/{name}.svg").read_text()
+        assert not (finished_project.folder / "results/cells/upright-everyday-flexpose-paper-only-1_s0").exists()
+
+    def test_the_report_has_every_table_and_figure(self, finished_project):
+        done = finished_project.snakemake("--report", "results/report.html")
+        assert done.returncode == 0, done.stdout[-4000:]
+        page = (finished_project.folder / "results/report.html").read_text()
+        for name in ("table1.csv", "claims.csv", "figures/figure3.png", "figures/curves.png", "contact_sheet.png"):
+            assert name in page
+        assert "t-SNE of source poses" in page
 
     def test_pictures_and_cards_are_there(self, finished_project):
         results = finished_project.folder / "results"

@@ -15,7 +15,9 @@ from flexpose_core.datasets.options import DatasetOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.options.adaptation import GuidanceOptions
 from flexpose_core.options.baselines import ONE_EACH
+from flexpose_core.options.claims import ClaimOptions, written_out
 from flexpose_core.options.detector import DetectorOptions
+from flexpose_core.options.figures import FigureOptions
 from flexpose_core.options.generator import GeneratorOptions, RegressorOptions, SampleOptions
 from flexpose_core.options.grid import Cell, GridOptions, MethodOptions, Name, TableOptions
 
@@ -35,6 +37,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     cells: dict[Name, Cell]
     grids: dict[Name, GridOptions] = {}
     tables: dict[Name, TableOptions]
+    claims: dict[Name, ClaimOptions] = {}
+    figures: FigureOptions = FigureOptions()
+
+    @property
+    def tabled(self) -> dict[str, Cell]:
+        """The cells that stand in a table, by name."""
+        used = {name for table in self.tables.values() for name in table.cells}
+        return {name: cell for name, cell in self.cells.items() if name in used}
+
+    @property
+    def layer_study(self) -> dict[str, Cell]:
+        """The cells of Figure 4, by name, from the first layer to the last."""
+        study = self.figures.figure4
+        return study.cells(self.cells, self.generator.architecture.style_layers) if study else {}
 
 
 def config_schema() -> dict[str, Any]:
@@ -84,7 +100,14 @@ def _expanded(config: Config) -> Config:
             _known(used, config.grids, f"tables.{name}.grids")
             listed += [cell for cell in config.grids[used].cells() if cell not in listed]
         tables[name] = msgspec.structs.replace(table, cells=tuple(listed))
-    return msgspec.structs.replace(config, cells=cells, tables=tables)
+    config = msgspec.structs.replace(config, cells=cells, tables=tables)
+    _check_figures(config)
+    config = msgspec.structs.replace(config, cells={**cells, **config.layer_study})
+    for name, claim in config.claims.items():
+        for method in (*claim.against, *([claim.method] if claim.method else [])):
+            _known(method, config.methods, f"claims.{name}")
+    claims = written_out(config.claims, config.tabled, tuple(config.layer_study))
+    return msgspec.structs.replace(config, claims=claims)
 
 
 def _in_its_kind(problem: jsonschema.ValidationError) -> jsonschema.ValidationError:
@@ -198,6 +221,23 @@ def _check_tables(config: Config) -> None:
                 f"config: tables.{name}.paper_rows: expected one for each of {len(table.cells)} cells, "
                 f"found {len(table.paper_rows)}"
             )
+
+
+def _check_figures(config: Config) -> None:
+    figures = config.figures
+    adapted = {"figure2": figures.figure2, "figure3": figures.figure3}
+    if figures.figure4 is not None:
+        adapted["figure4.cell"] = figures.figure4.cell
+    for key, name in adapted.items():
+        if name is None:
+            continue
+        _known(name, config.cells, f"figures.{key}")
+        method = config.methods.get(config.cells[name].method)
+        if method is None or method.poses != "adapted" or method.supervision != "none":
+            raise ConfigError(f"config: figures.{key}: expected a cell of an adapted method, found {name!r}")
+    for key in ("joint_errors", "curves"):
+        for name in getattr(figures, key):
+            _known(name, config.cells, f"figures.{key}")
 
 
 if __name__ == "__main__":

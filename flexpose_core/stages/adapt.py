@@ -34,7 +34,7 @@ from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective
 
 _STAGE = "adapt"
-_MEASURED, _SHOWN, _SHOWN_SIDE = 1000, 12, 96
+_MEASURED, _PAIRS, _SHOWN, _SHOWN_SIDE = 1000, 256, 12, 96
 
 
 def adapt(
@@ -54,9 +54,10 @@ def adapt(
 ) -> None:
     """Fit τ, or what else the options say, and write it alone, with metrics and a picture.
 
-    The metrics say how far the generator's joints are from the guidance before and after; nothing of the target but
-    the shots is looked at. The picture has three rows: poses of the source's generator, poses of the same latent codes
-    after the adaptation, and the shot nearest to each of these.
+    The metrics say how far the generator's joints are from the guidance before and after, and what the loss of Eq. 5 is
+    on the same 256 pairs before and after, if it was fitted; nothing of the target but the shots is looked at. The
+    picture has three rows: poses of the source's generator, poses of the same latent codes after the adaptation, and the
+    shot nearest to each of these.
 
     Parameters
     ----------
@@ -84,6 +85,7 @@ def adapt(
     used = [generator_weights, regressor_weights, *([discriminator_weights] if discriminator_weights else [])]
     weights = [read_header(path)["checksum"] for path in used]
     identity = json.dumps([msgspec.to_builtins(options), weights, digest(guidance.tobytes())])
+    loss: dict[str, float | None] | None = None
     if options.adversarial is not None:
         if discriminator_weights is None or not isinstance(transfer, FineTuned):
             raise ConfigError("adaptation.adversarial: expected the discriminator of the source, found none")
@@ -103,7 +105,10 @@ def adapt(
         observer, perceptual = build_observer(options, transfer.host(generator), regressor, seed)
         z = pair(options, observer, guidance, generator.architecture.latent_width, seed, device)
         objective = AdaptationObjective(transfer, observer, z, torch.as_tensor(guidance), skeleton, options)
+        # Before a checkpoint is loaded.
+        loss = {"before": objective.pair_loss(_PAIRS)}
         train(objective, objective.steps, _STAGE, seed, work, identity, loop)
+        loss["after"] = objective.pair_loss(_PAIRS)
 
     latent = generator.architecture.latent_width
     z = torch.randn(_MEASURED, latent, generator=seeds.torch_generator(seed, "adapt/measure")).to(device)
@@ -115,6 +120,7 @@ def adapt(
     metrics: dict[str, Any] = {
         "perceptual": perceptual,
         "parameters": sum(parameter.numel() for parameter in transfer.parameters()),
+        "loss": loss if loss and loss["before"] is not None else None,
         "before": distribution_metrics(guidance, before, seed),
         "after": distribution_metrics(guidance, after, seed),
         "guidance": mixed.attributes,

@@ -73,9 +73,20 @@ class AdaptationObjective:
         self.optimiser.step()
         return {name: loss.detach()}
 
+    @torch.no_grad()
+    def pair_loss(self, count: int) -> float | None:
+        """Return the loss of Eq. 5 on the first `count` pairs, or on all if there are fewer; None if pairs are not fitted."""
+        if not self.targets:
+            return None
+        chunks = torch.arange(min(count, len(self.z)), device=self.device).split(_CHUNK)
+        total = sum(float(self._loss_of(chosen)) * len(chosen) for chosen in chunks)
+        return total / min(count, len(self.z))
+
     def _pair_loss(self, random: StepRandom) -> Tensor:
+        return self._loss_of(random.indices(self.options.pair_batch, len(self.z)).to(self.device))
+
+    def _loss_of(self, chosen: Tensor) -> Tensor:
         """Return the mean over Γ's levels of |Γ(g_t(z_m)) - Γ(α(t_m))|² (Eq. 5), each level in units of its spread."""
-        chosen = random.indices(self.options.pair_batch, len(self.z)).to(self.device)
         generated = self.observer.generated(self.z[chosen], self.transfer)
         losses = [
             ((found - target[chosen]) / scale).square().mean()

@@ -1,0 +1,109 @@
+"""The paper's claims as comparisons between cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from flexpose_core.errors import ConfigError
+from flexpose_core.options.grid import Cell
+
+Pair = tuple[str, str]
+"""Two cells, or two methods: the first is claimed to be the better one."""
+
+
+class ClaimOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A claim, and the cells that it is tested on.
+
+    Parameters
+    ----------
+    says
+        The claim in words; "{method}" stands for each method of `against`.
+    expects
+        What every comparison should show of the first cell: "better": a lower figure; "not-worse": one that is higher by less than
+        the margin; "alike": one that differs by less than the margin.
+    measure
+        The figure: the flip-aware MSE-Pixel of the test split, or the loss that an adaptation ends with, in units of the one
+        that it starts with.
+    margin_pct
+        How much higher than the second's the first's figure may be, in percent, for "not-worse" and "alike".
+    comparisons
+        Pairs of cells.
+    method
+        Instead of writing the pairs: this method's cells with the cells of each of `against` on the same target, sources, shots and
+        size; a method of `against` that sees no sources is compared on its target and shots alone.
+    against
+        Methods; with more than one, each is a claim of its own.
+    layers
+        Instead of writing the pairs: each layer of the first half of Figure 4's with its fellow of the second half.
+    """
+
+    says: str
+    expects: Literal["better", "not-worse", "alike"] = "better"
+    measure: Literal["mse", "adaptation"] = "mse"
+    margin_pct: Annotated[float, Meta(gt=0)] = 10.0
+    comparisons: tuple[Pair, ...] = ()
+    method: str | None = None
+    against: tuple[str, ...] = ()
+    layers: bool = False
+
+
+def written_out(
+    claims: Mapping[str, ClaimOptions], cells: Mapping[str, Cell], studied: tuple[str, ...]
+) -> dict[str, ClaimOptions]:
+    """Return the claims with pairs of cells alone.
+
+    Parameters
+    ----------
+    cells
+        The cells of the tables, by name.
+    studied
+        The cells of Figure 4, from the first layer to the last.
+
+    Raises
+    ------
+    ConfigError
+        If a claim does not say in just one way what it is tested on.
+    """
+    result = {}
+    for name, claim in claims.items():
+        _check(name, claim)
+        if claim.method is None:
+            half = len(studied) // 2
+            pairs = tuple(zip(studied[:half], studied[len(studied) - half :], strict=True))
+            result[name] = _plain(claim, claim.says, pairs if claim.layers else claim.comparisons)
+        else:
+            for other in claim.against:
+                own = name if len(claim.against) == 1 else f"{name}-{other}"
+                pairs = tuple(_of_methods(claim.method, other, cells))
+                result[own] = _plain(claim, claim.says.replace("{method}", other), pairs)
+    return result
+
+
+def _check(name: str, claim: ClaimOptions) -> None:
+    ways = (bool(claim.comparisons), claim.method is not None, claim.layers)
+    if sum(ways) != 1 or bool(claim.against) != (claim.method is not None):
+        raise ConfigError(f"config: claims.{name}: expected comparisons, or method and against, or layers")
+    if claim.layers != (claim.measure == "adaptation"):
+        raise ConfigError(f"config: claims.{name}.measure: expected 'adaptation' with layers and with nothing else")
+
+
+def _plain(claim: ClaimOptions, says: str, pairs: tuple[Pair, ...]) -> ClaimOptions:
+    return ClaimOptions(
+        says=says, expects=claim.expects, measure=claim.measure, margin_pct=claim.margin_pct, comparisons=pairs
+    )
+
+
+def _of_methods(method: str, other: str, cells: Mapping[str, Cell]) -> list[Pair]:
+    def fit(first: Cell, second: Cell) -> bool:
+        keys = ["target", "shots"]
+        if second.sources:
+            keys += ["sources", "annotation_set_size", "channels", "layers"]
+        return all(getattr(first, key) == getattr(second, key) for key in keys)
+
+    own = {name: cell for name, cell in cells.items() if cell.method == method}
+    others = {name: cell for name, cell in cells.items() if cell.method == other}
+    return [(first, second) for first in own for second in others if fit(own[first], others[second])]

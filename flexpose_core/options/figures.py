@@ -1,0 +1,46 @@
+"""The figures of the paper, and those beside them: which cells each shows."""
+
+from __future__ import annotations
+
+import msgspec
+
+from flexpose_core.options.grid import Cell
+
+
+class LayerStudyOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Adaptations like a cell's but each to a single style layer, with no detector behind them."""
+
+    cell: str
+    layers: tuple[int, ...] | None = None
+    """Style layers; None for all of the generator."""
+
+    def cells(self, cells: dict[str, Cell], style_layers: int) -> dict[str, Cell]:
+        """Return the cells by name, CELL-only-LAYER, from the first layer to the last."""
+        layers = self.layers or range(1, style_layers + 1)
+        return {
+            f"{self.cell}-only-{layer}": msgspec.structs.replace(cells[self.cell], layers=(layer,)) for layer in layers
+        }
+
+
+class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What each figure shows; a figure without cells is not made. Pictures of poses show the first seed.
+
+    Parameters
+    ----------
+    figure2
+        The adapted cell of Figure 2: source samples, the same latent codes adapted, the nearest shots.
+    figure3
+        The adapted cell of Figure 3: a t-SNE of source, target and adapted poses.
+    figure4
+        Figure 4: the adaptation loss against the layer.
+    joint_errors
+        Cells whose errors are shown joint by joint.
+    curves
+        Cells whose detectors' learning curves are shown.
+    """
+
+    figure2: str | None = None
+    figure3: str | None = None
+    figure4: LayerStudyOptions | None = None
+    joint_errors: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()

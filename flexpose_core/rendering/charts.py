@@ -1,0 +1,36 @@
+"""Figures as PNG and SVG files, the same bytes for the same data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from flexpose_core.files import atomic_path
+
+_DPI = 150
+# Ids in an SVG file are random without a salt; text stays text.
+_STYLE = {
+    "svg.hashsalt": "flexpose",
+    "svg.fonttype": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of width × height inches; no display is needed."""
+    matplotlib.rcParams.update(_STYLE)
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def write_figure(figure: Figure, out_png: Path, out_svg: Path) -> None:
+    """Write a figure in both formats, each atomically."""
+    for path, form, metadata in ((out_png, "png", {"Software": None}), (out_svg, "svg", {"Date": None})):
+        with atomic_path(path) as partial:
+            figure.savefig(partial, format=form, dpi=_DPI, metadata=metadata)

@@ -1,0 +1,156 @@
+"""Claims: verdicts against closed forms, on metrics files written by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from test_grid import raw_config
+from test_tabulate import write_run
+
+from flexpose_core.errors import ConfigError, DataError
+from flexpose_core.files import write_json
+from flexpose_core.grid import Grid
+from flexpose_core.measures.comparisons import judge, log_ratios, lower_pct, t_interval
+from flexpose_core.options.claims import ClaimOptions, written_out
+from flexpose_core.options.config import load_config
+from flexpose_core.options.grid import Cell
+from flexpose_core.stages.claims import COLUMNS, claims
+
+
+def test_the_interval_is_scipys():
+    values = np.array([0.3, -0.1, 0.7, 0.2])
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found = t_interval(values)
+    np.testing.assert_allclose([found.mean, found.low, found.high], [values.mean(), low, high])
+    assert t_interval(np.array([1.0])).high == math.inf
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expects", "verdict", "good"),
+    [
+        ([[-0.5, -0.6, -0.55]], "better", "holds", 1),
+        ([[0.5, 0.6, 0.55]], "better", "does not hold", 0),
+        ([[-0.5, 0.6, 0.1]], "better", "undecided", 0),
+        ([[-0.5]], "better", "undecided", 1),  # one seed decides nothing
+        # The mean is clear, yet one pair is clearly the other way.
+        ([[-1.0, -1.01, -0.99], [0.2, 0.21, 0.19]], "better", "does not hold", 1),
+        # ... or a little so, which its own interval cannot tell.
+        ([[-1.0, -1.01, -0.99], [0.3, -0.2, 0.01]], "better", "undecided", 1),
+        ([[0.01, 0.02, 0.015]], "better", "does not hold", 0),
+        ([[0.01, 0.02, 0.015]], "not-worse", "holds", 1),
+        ([[-0.5, -0.6, -0.55]], "not-worse", "holds", 1),
+        ([[-0.5, -0.6, -0.55]], "alike", "does not hold", 0),
+        ([[0.01, 0.02, -0.015]], "alike", "holds", 1),
+        ([[0.3, 0.31, 0.32]], "not-worse", "does not hold", 0),
+    ],
+)
+def test_verdicts_follow_the_rule(ratios, expects, verdict, good):
+    _, found, said = judge(np.array(ratios), expects, 0.1)
+    assert (said, found) == (verdict, good)
+
+
+def test_effects_are_percent_of_the_second():
+    assert lower_pct(float(log_ratios([75.0], [100.0])[0])) == pytest.approx(25.0)
+    assert lower_pct(float(log_ratios([150.0], [100.0])[0])) == pytest.approx(-50.0)
+    with pytest.raises(DataError, match="positive"):
+        log_ratios([0.0], [1.0])
+
+
+def test_a_row_a_claim_from_the_files(tmp_path):
+    figures = {"a": [50.0, 55.0, 60.0], "b": [100.0, 100.0, 100.0], "c": [101.0, 99.0, 100.0]}
+    runs = [
+        write_run(tmp_path, name, name, ["near"], seed, 2 * value, value)
+        for name, values in figures.items()
+        for seed, value in enumerate(values)
+    ]
+    # A seed that the others lack is left out.
+    runs.append(write_run(tmp_path, "a", "a", ["near"], 3, 999.0, 999.0))
+    adaptations = {}
+    for cell, after in {"l1": 0.2, "l2": 0.8}.items():
+        for seed in range(2):
+            path = tmp_path / f"{cell}_{seed}.json"
+            write_json(path, {"loss": {"before": 2.0, "after": after + 0.01 * seed}})
+            adaptations[path] = (cell, seed)
+    options = {
+        "lower": ClaimOptions(says="a is better", comparisons=(("a", "b"), ("a", "gone"))),
+        "same": ClaimOptions(says="b is like c", expects="alike", comparisons=(("b", "c"),)),
+        "early": ClaimOptions(says="early", measure="adaptation", layers=True, comparisons=(("l1", "l2"),)),
+        "faces": ClaimOptions(says="faces too", comparisons=(("f", "g"),)),
+    }
+    claims(options, runs, adaptations, tmp_path / "c.csv", tmp_path / "c.md")
+    table = pd.read_csv(tmp_path / "c.csv").set_index("claim")
+    assert (*table.reset_index().columns,) == COLUMNS
+    assert table.verdict.to_dict() == {"lower": "holds", "same": "holds", "early": "holds"}
+    assert table.seeds.tolist() == [3, 3, 2]
+    logs = np.log(np.array(figures["a"]) / 100)
+    low, high = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
+    expected = 100 * (1 - np.exp([logs.mean(), high, low]))
+    np.testing.assert_allclose(
+        table.loc["lower", ["effect_pct", "low_pct", "high_pct"]].astype(float), expected, rtol=1e-3
+    )
+    text = (tmp_path / "c.md").read_text()
+    assert "- faces too: f, g." in text
+    assert "- a is better: gone." in text
+
+
+def test_one_seed_has_no_interval(tmp_path):
+    runs = [write_run(tmp_path, name, name, [], 0, value, value) for name, value in {"a": 1.0, "b": 9.0}.items()]
+    options = {"x": ClaimOptions(says="a", comparisons=(("a", "b"),))}
+    claims(options, runs, {}, tmp_path / "c.csv", tmp_path / "c.md")
+    row = pd.read_csv(tmp_path / "c.csv").iloc[0]
+    assert row.verdict == "undecided"
+    assert np.isnan(row.low_pct)
+
+
+def test_methods_are_compared_on_the_same_target_and_sources():
+    def cell(method, target="t", sources=("s",), shots=12, size=33):
+        return Cell(method=method, target=target, sources=sources, shots=shots, annotation_set_size=size)
+
+    cells = {
+        "f": cell("flexpose"), "f-far": cell("flexpose", sources=("far",), size=121), "f-24": cell("flexpose", shots=24),
+        "d": cell("direct"), "d-far": cell("direct", sources=("far",), size=99), "k": cell("kde", sources=()),
+        "k-u": cell("kde", target="u", sources=()),
+    }  # fmt: skip
+    options = {"x": ClaimOptions(says="better than {method}", method="flexpose", against=("direct", "kde"))}
+    found = written_out(options, cells, ())
+    assert found["x-direct"].comparisons == (("f", "d"),)
+    assert found["x-kde"].comparisons == (("f", "k"), ("f-far", "k"))
+    assert found["x-kde"].says == "better than kde"
+
+
+def test_early_layers_meet_late_ones():
+    options = {"x": ClaimOptions(says="early", measure="adaptation", layers=True)}
+    assert written_out(options, {}, ("1", "2", "3", "4", "5"))["x"].comparisons == (("1", "4"), ("2", "5"))
+
+
+def test_the_default_claims_have_their_cells():
+    config = load_config(raw_config())
+    names = set(config.tabled) | set(config.layer_study)
+    without = {name for name, claim in config.claims.items() if not any(set(p) <= names for p in claim.comparisons)}
+    assert without <= {"faces"}
+    grid = Grid(config)
+    assert len(grid.claim_adaptations) == config.generator.architecture.style_layers
+    assert grid.layer_params()["layers"] == list(range(1, config.generator.architecture.style_layers + 1))
+    # What no table needs is not trained for a claim.
+    tabled = {run for table in config.tables for run in grid.table_runs(table)}
+    assert set(grid.claim_runs) <= tabled
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["claims"].update(x={"says": "?"}), "claims.x: expected comparisons, or method and against, or"),
+        (lambda c: c["claims"].update(x={"says": "?", "method": "magic", "against": ["kde"]}), "claims.x: expected one of"),
+        (lambda c: c["claims"].update(x={"says": "?", "layers": True}), "claims.x.measure: expected 'adaptation'"),
+        (lambda c: c["figures"].update(figure3="upright-aligned"), "figures.figure3: expected a cell of an adapted method"),
+        (lambda c: c["figures"].update(joint_errors=["gone"]), "figures.joint_errors: expected one of"),
+    ],
+)  # fmt: skip
+def test_wrong_claims_and_figures_are_named(change, message):
+    raw = raw_config()
+    change(raw)
+    with pytest.raises(ConfigError) as error:
+        load_config(raw)
+    assert message in str(error.value)

@@ -1,0 +1,15 @@
+import msgspec
+
+from flexpose_core.options.claims import ClaimOptions
+from flexpose_core.stages.claims import claims
+from flexpose_core.stages.reporting import reporting
+
+cell = snakemake.params.cell
+with reporting(snakemake.log[0], snakemake.threads):
+    claims(
+        msgspec.convert(cell["claims"], dict[str, ClaimOptions]),
+        snakemake.input.metrics,
+        dict(zip(snakemake.input.adaptations, map(tuple, cell["adaptations"]), strict=True)),
+        snakemake.output.csv,
+        snakemake.output.markdown,
+    )
