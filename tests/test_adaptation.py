@@ -109,6 +109,17 @@ def test_pair_loss_is_the_papers_on_cached_features():
     assert run(fit)[0] == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_loss_that_is_told_is_over_the_same_pairs():
+    generator, guidance = small_generator(), guidance_poses(80)
+    options = msgspec.structs.replace(FAST, pool=80, energy_steps=0, pair_steps=1)
+    fit = objective(options, generator, guidance)
+    for count in (70, 500):  # in chunks, or all there are
+        chosen = slice(0, count)
+        expected = np.square((generator.pose(fit.z[chosen]).numpy() - guidance[chosen]) / guidance.std(ddof=1)).mean()
+        assert fit.pair_loss(count) == pytest.approx(expected, rel=1e-5)
+    assert objective(msgspec.structs.replace(FAST, pair_steps=0), generator, guidance).pair_loss(10) is None
+
+
 def test_images_are_compared_when_asked():
     generator, guidance = small_generator(), guidance_poses(60)
     options = msgspec.structs.replace(
@@ -208,6 +219,7 @@ def test_the_stage_repeats_to_the_byte_and_improves(files):
     assert found["perceptual"] == "pose"
     assert found["parameters"] == sum(parameter.numel() for parameter in loaded.parameters())
     assert set(found["before"]) == set(found["after"])
+    assert 0 < found["loss"]["after"] < 0.5 * found["loss"]["before"]
 
 
 def test_the_stage_refuses_what_does_not_fit(files):

@@ -1,0 +1,114 @@
+"""Figures: what they read, what they place where, and that the same data give the same bytes."""
+
+import cv2
+import numpy as np
+import pytest
+from test_tabulate import write_run
+from torch.utils.tensorboard import SummaryWriter
+
+from flexpose_core.errors import DataError
+from flexpose_core.files import write_json
+from flexpose_core.poses.cache import plain_batch, write_cache
+from flexpose_core.skeletons import BODY15
+from flexpose_core.stages import figures, pose_figures
+
+
+def drawn(folder, draw, *arguments):
+    """Draw twice, check that the bytes agree, and return the SVG's text."""
+    outputs = [(folder / f"{name}.png", folder / f"{name}.svg") for name in "ab"]
+    for png, svg in outputs:
+        draw(*arguments, png, svg)
+    for first, second in zip(*outputs, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+    assert np.ptp(cv2.imread(str(outputs[0][0]))) > 200
+    return outputs[0][1].read_text()
+
+
+def test_losses_are_told_by_layer(tmp_path):
+    files, layers = [], [1, 1, 8, 8]
+    for place, after in enumerate([0.1, 0.3, 0.8, 0.9]):
+        files.append(tmp_path / f"{place}.json")
+        write_json(files[-1], {"loss": {"before": 2.0, "after": after}})
+    assert figures.layer_losses(files, layers) == {
+        1: {"before": [2.0, 2.0], "after": [0.1, 0.3]},
+        8: {"before": [2.0, 2.0], "after": [0.8, 0.9]},
+    }
+    text = drawn(tmp_path, figures.draw_layer_losses, files, layers)
+    assert "loss of Eq. 5" in text
+    write_json(files[0], {"loss": None})
+    with pytest.raises(DataError, match=r"0\.json: expected the losses"):
+        figures.layer_losses(files, layers)
+
+
+def joints(**distances):
+    return {"test": {"as_is": {"mse": 1.0}, "flip_aware": {"mse": 1.0, "joint_distance": distances}}}
+
+
+def test_errors_are_told_by_cell_and_joint(tmp_path):
+    files = [
+        write_run(tmp_path, "near", "flexpose", [], 0, 1.0, 1.0, more=joints(head=1.0, left_hand=5.0)),
+        write_run(tmp_path, "near", "flexpose", [], 1, 1.0, 1.0, more=joints(head=2.0, left_hand=None)),
+        write_run(tmp_path, "far", "direct", [], 0, 1.0, 1.0, more=joints(head=9.0, left_hand=None)),
+    ]
+    entries = [figures.read_metrics(path) for path in files]
+    assert figures.joint_errors(entries) == {
+        "near": {"head": [1.0, 2.0], "left_hand": [5.0]},
+        "far": {"head": [9.0], "left_hand": []},
+    }
+    text = drawn(tmp_path, figures.draw_joint_errors, files)
+    assert all(word in text for word in ("near", "far", "head", "left hand"))
+
+
+def log(folder, first, steps, scale):
+    with SummaryWriter(str(folder / "log"), purge_step=first) as writer:
+        for step in range(first, steps):
+            writer.add_scalar("detector/loss", scale * step, step)
+
+
+def test_the_curve_of_a_resumed_training_is_that_of_its_last_words(tmp_path):
+    log(tmp_path / "x", 0, 6, 1.0)
+    log(tmp_path / "x", 4, 8, 10.0)  # killed after step 5, taken up from the checkpoint of step 4
+    steps, values = figures.read_curves(tmp_path / "x")["detector/loss"]
+    assert steps == list(range(8))
+    assert values == [0, 1, 2, 3, 40, 50, 60, 70]
+    log(tmp_path / "y", 0, 3, 1.0)
+    text = drawn(tmp_path, figures.draw_curves, {"run-x": tmp_path / "x", "run-y": tmp_path / "y"})
+    assert all(word in text for word in ("run-x", "run-y", "detector/loss"))
+    with pytest.raises(DataError, match="expected the log of a training"):
+        figures.read_curves(tmp_path / "z")
+
+
+def groups(count=80):
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.3, 0.7, (1, 15, 2))
+    near = base + rng.normal(0, 0.01, (count, 15, 2))
+    return {
+        "source": np.clip(near + 0.25, 0, 1).astype(np.float32),
+        "target": near.astype(np.float32),
+        "adapted": (base + rng.normal(0, 0.01, (2 * count, 15, 2))).astype(np.float32),
+    }
+
+
+def test_like_poses_are_near_one_another(tmp_path):
+    places = pose_figures.embed(groups(), seed=0, each=60)
+    assert {name: own.shape for name, own in places.items()} == dict.fromkeys(groups(), (60, 2))
+    centre = {name: own.mean(axis=0) for name, own in places.items()}
+    apart = np.linalg.norm(centre["source"] - centre["target"])
+    assert np.linalg.norm(centre["adapted"] - centre["target"]) < 0.3 * apart
+    again = pose_figures.embed(groups(), seed=0, each=60)
+    assert all(np.array_equal(places[name], again[name]) for name in places)
+    for name, poses in groups().items():
+        write_cache(tmp_path / f"{name}.h5", [plain_batch(poses)], BODY15, {})
+    files = [[tmp_path / "source.h5"], tmp_path / "target.h5", tmp_path / "adapted.h5"]
+    text = drawn(tmp_path, pose_figures.draw_embedding, *files, 0)
+    assert all(word in text for word in ("source", "target", "adapted"))
+
+
+def test_the_rows_of_a_triptych_are_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "adaptation.png"), np.random.default_rng(0).integers(0, 255, (60, 200, 3), np.uint8))
+    text = drawn(tmp_path, pose_figures.draw_triptych, tmp_path / "adaptation.png")
+    places = [text.index(name) for name in pose_figures.ROWS]
+    assert all(places)
+    (tmp_path / "adaptation.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="expected a PNG picture"):
+        pose_figures.draw_triptych(tmp_path / "adaptation.png", tmp_path / "c.png", tmp_path / "c.svg")
