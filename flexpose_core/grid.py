@@ -204,8 +204,9 @@ class Grid:
 
     @property
     def figures(self) -> list[str]:
-        """The figures that the configuration gives cells to."""
-        return [name for name in self.config.figures.__struct_fields__ if getattr(self.config.figures, name)]
+        """The figures that the configuration gives cells to, the page to explore apart."""
+        names = [name for name in self.config.figures.__struct_fields__ if name != "explorer"]
+        return [name for name in names if getattr(self.config.figures, name)]
 
     def _claimed(self, measure: str) -> set[str]:
         claims = [claim for claim in self.config.claims.values() if claim.measure == measure]

@@ -19,6 +19,7 @@ TABLES_AND_FIGURES = [
     *(f"results/{table}.csv" for table in GRID.config.tables),
     "results/claims.csv",
     *(f"results/figures/{figure}.png" for figure in GRID.figures),
+    *(["results/explorer.html"] if GRID.config.figures.explorer else []),
 ]
 
 
@@ -116,3 +117,17 @@ def labelled_shots(wildcards):
 def target_cache(split):
     """A split of a cell's target."""
     return lambda wildcards: f"results/data/{GRID.run(wildcards.cell).cell.target}/{split}.h5"
+
+
+def explorer_inputs(wildcards):
+    """What the page of one cell shows: its generator before and after, its shots, its detector and the target's images."""
+    run = GRID.figure_run("explorer")
+    return {
+        "template": "report/explorer.html",
+        "generator": f"results/priors/{run.prior}/generator.safetensors",
+        "regressor": f"results/priors/{run.prior}/regressor.safetensors",
+        "transfer": f"results/pose_sets/{run.pose_set}/transfer.safetensors",
+        "shots": f"results/guidance/{run.guidance}/shots.h5",
+        "detector": f"results/cells/{run.name}/detector.safetensors",
+        "test": f"results/data/{run.cell.target}/test.h5",
+    }

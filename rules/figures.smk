@@ -123,3 +123,21 @@ rule curves:
         stamp=stamp("figures"),
     script:
         "../workflow_scripts/curves.py"
+
+
+rule explorer:
+    input:
+        unpack(explorer_inputs),
+    output:
+        "results/explorer.html",
+    log:
+        "results/logs/explorer.log",
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=15,
+    params:
+        about=lambda wildcards: GRID.figure_run("explorer").cell_name,
+        stamp=stamp("explorer"),
+    script:
+        "../workflow_scripts/explorer.py"

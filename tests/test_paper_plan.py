@@ -48,8 +48,8 @@ def test_a_bare_command_makes_all_tables_and_every_contact_sheet(plan):
         "train_detector": cells,
     }
     # A generator for each of four sources, the two mixtures of Table 2, and COCO in one channel. The paper's method has five rows
-    # in Tables 1 and 3 and ten in Table 2; five other ways to adapt a generator stand on each of four pairs. Figure 4 adapts each of
-    # twelve style layers.
+    # in Tables 1 and 3 and ten in Table 2; five other ways to adapt a generator stand on each of four pairs; Figure 4 is of
+    # twelve layers.
     assert (count["train_generator"], count["adapt"]) == (4 + 2 + 1, 5 + 10 + 4 * 5 + 12)
     assert count["claims"] == count["figure2"] == count["figure3"] == count["figure4"] == 1
     # A detector of labelled images alone needs no poses but those of the shots' mixup, of which there is a cell.

@@ -89,6 +89,11 @@ class TestOutputs:
             assert "<svg" in (finished_project.folder / f"results/figures/{name}.svg").read_text()
         assert not (finished_project.folder / "results/cells/upright-everyday-flexpose-paper-only-1_s0").exists()
 
+    def test_the_page_to_explore_has_its_data(self, finished_project):
+        page = (finished_project.folder / "results/explorer.html").read_text()
+        assert "Cell ${data.about}" in page
+        assert '"about":"upright-everyday-flexpose"' in page
+
     def test_the_report_has_every_table_and_figure(self, finished_project):
         done = finished_project.snakemake("--report", "results/report.html")
         assert done.returncode == 0, done.stdout[-4000:]

@@ -225,7 +225,7 @@ def _check_tables(config: Config) -> None:
 
 def _check_figures(config: Config) -> None:
     figures = config.figures
-    adapted = {"figure2": figures.figure2, "figure3": figures.figure3}
+    adapted = {name: getattr(figures, name) for name in ("figure2", "figure3", "explorer")}
     if figures.figure4 is not None:
         adapted["figure4.cell"] = figures.figure4.cell
     for key, name in adapted.items():

@@ -37,6 +37,8 @@ class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Cells whose errors are shown joint by joint.
     curves
         Cells whose detectors' learning curves are shown.
+    explorer
+        The adapted cell of the page results/explorer.html.
     """
 
     figure2: str | None = None
@@ -44,3 +46,4 @@ class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     figure4: LayerStudyOptions | None = None
     joint_errors: tuple[str, ...] = ()
     curves: tuple[str, ...] = ()
+    explorer: str | None = None

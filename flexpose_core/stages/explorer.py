@@ -1,0 +1,146 @@
+"""A page to look around in: samples before and after the adaptation, ways between latent codes, errors on test images."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flexpose_core import seeds
+from flexpose_core.devices import pick_device
+from flexpose_core.errors import DataError
+from flexpose_core.files import write_text
+from flexpose_core.measures.detection import better_labelling, squared_distances
+from flexpose_core.measures.shapes import pose_distances
+from flexpose_core.models.adapters import load_adapter
+from flexpose_core.poses.cache import PoseSet, load_cache
+from flexpose_core.poses.images import encode_images
+from flexpose_core.rendering.pictures import enlarge
+from flexpose_core.skeletons import Skeleton
+from flexpose_core.stages.evaluate import load_detector, predict
+from flexpose_core.stages.priors import check_fit, generate, load_generator, load_regressor
+from flexpose_core.stages.train_detector import frames_of
+
+_PLACE = "@DATA@"
+_SAMPLES, _STOPS, _BETWEEN, _IMAGES, _SIDE, _DIGITS = 120, 8, 12, 24, 128, 4
+
+
+def explore(
+    about: str,
+    template: Path,
+    generator_weights: Path,
+    regressor_weights: Path,
+    transfer_weights: Path,
+    shots: Path,
+    detector_weights: Path,
+    test: Path,
+    seed: int,
+    out: Path,
+) -> None:
+    """Write a page that needs no server and no other file: all poses and images are in it.
+
+    Parameters
+    ----------
+    about
+        A line on what is shown.
+    template
+        The page with "@DATA@" where its data go.
+
+    Raises
+    ------
+    DataError
+        If the template has no place for the data.
+    CheckpointError
+        If weights are missing, damaged, or do not belong together.
+    """
+    page = Path(template).read_text(encoding="utf-8")
+    if page.count(_PLACE) != 1:
+        raise DataError(f"{template}: expected {_PLACE} once, found it {page.count(_PLACE)} times")
+    device = pick_device("auto")
+    generator, regressor = load_generator(generator_weights).to(device), load_regressor(regressor_weights).to(device)
+    check_fit(generator.architecture, regressor.architecture, regressor_weights)
+    transfer = load_adapter(transfer_weights, generator).to(device).requires_grad_(False)
+    adapted = transfer.host(generator)
+
+    def both(z: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        pairs = ((generator, None), (adapted, transfer))
+        before, after = (generate(network, regressor, z.to(device), tau)[1].cpu().numpy() for network, tau in pairs)
+        return before, after
+
+    random = seeds.torch_generator(seed, "explorer")
+    width = generator.architecture.latent_width
+    source, moved = both(torch.randn(_SAMPLES, width, generator=random))
+    way = both(ways(torch.randn(_STOPS, width, generator=random), _BETWEEN))
+    drawn, split = load_cache(shots), load_cache(test, images=True)
+    detector, _, architecture, _ = load_detector(detector_weights, device)
+    chosen = np.linspace(0, len(split) - 1, min(_IMAGES, len(split))).astype(int)
+    found = predict(detector, frames_of(split, architecture.size), device)[chosen]
+    data = {
+        "about": about,
+        "joints": list(drawn.skeleton.joints),
+        "bones": bones(drawn.skeleton),
+        "shots": _rounded(drawn.poses),
+        "samples": {
+            "source": _rounded(source),
+            "adapted": _rounded(moved),
+            "nearest": pose_distances(moved, drawn.poses).argmin(axis=1).tolist(),
+        },
+        "way": {"source": _rounded(way[0]), "adapted": _rounded(way[1])},
+        "images": examples(found, split, chosen),
+    }
+    # "</" would end the element that the data stand in.
+    write_text(
+        out, page.replace(_PLACE, json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/"))
+    )
+
+
+def ways(stops: Tensor, steps: int) -> Tensor:
+    """Return latent codes (S · steps, width) on the way from each stop (S, width) to the next and back to the first.
+
+    The ways keep the distribution of the codes: a cos φ + b sin φ of independent normal a, b is normal for each φ.
+    """
+    angle = torch.arange(steps)[None, :, None] / steps * torch.pi / 2
+    return (stops[:, None] * angle.cos() + stops.roll(-1, 0)[:, None] * angle.sin()).flatten(0, 1)
+
+
+def bones(skeleton: Skeleton) -> list[list[Any]]:
+    """Return each bone as places of its two joints and its colour, "#rrggbb"."""
+    colours = np.round(skeleton.bone_colours * 255).astype(int).tolist()
+    ends = skeleton.bone_ends.tolist()
+    return [
+        [*pair, "#" + "".join(f"{part:02x}" for part in colour)] for pair, colour in zip(ends, colours, strict=True)
+    ]
+
+
+def examples(found: np.ndarray, split: PoseSet, chosen: np.ndarray) -> list[dict[str, Any]]:
+    """Return images as data URLs with the joints found, under the better left/right labelling, the true ones, and errors in px.
+
+    Parameters
+    ----------
+    found
+        (n, K, 2) in 0..1, of the rows `chosen` (n,).
+    """
+    if split.images is None:
+        raise DataError("explorer: expected a test split with images, found none")
+    truth, visibility = split.poses[chosen], split.visibility[chosen].astype(bool)
+    labelled = better_labelling(found, truth, visibility, split.skeleton)
+    errors = np.sqrt(squared_distances(labelled, truth))
+    encoded = encode_images(enlarge(split.images[chosen], _SIDE), "jpeg")
+    return [
+        {
+            "jpeg": "data:image/jpeg;base64," + base64.b64encode(bytes(encoded[row])).decode(),
+            "found": _rounded(labelled[row]),
+            "true": _rounded(truth[row]),
+            "errors": [round(float(e), 2) if v else None for e, v in zip(errors[row], visibility[row], strict=True)],
+        }
+        for row in range(len(chosen))
+    ]
+
+
+def _rounded(poses: np.ndarray) -> list[Any]:
+    return np.nan_to_num(poses).astype(float).round(_DIGITS).tolist()
