@@ -186,9 +186,11 @@ class Grid:
         return self.layer_runs if self._claimed("adaptation") else []
 
     def claims_params(self) -> dict[str, Any]:
-        """Return the claims, and the cell and seed of each adaptation behind them."""
+        """Return the claims as pairs of name and options, in their order, and the cell and seed of each adaptation behind them."""
         runs = [self.run(name) for name in self.claim_adaptations]
-        return plain({"claims": self.config.claims, "adaptations": [[run.cell_name, run.seed] for run in runs]})
+        return plain(
+            {"claims": list(self.config.claims.items()), "adaptations": [[run.cell_name, run.seed] for run in runs]}
+        )
 
     def layer_params(self) -> dict[str, Any]:
         """Return the layer of each adaptation of Figure 4."""

@@ -133,6 +133,7 @@ def test_every_claim_has_its_cells(others):
     # The embedded faces are not there yet, and the paper's configuration has no recipe but the paper's.
     assert without == ({"flexpose-against-direct"} if others else {"faces"})
     grid = Grid(config)
+    assert [name for name, _ in grid.claims_params()["claims"]] == list(config.claims)
     assert len(grid.claim_adaptations) == config.generator.architecture.style_layers
     assert grid.layer_params()["layers"] == list(range(1, config.generator.architecture.style_layers + 1))
     # What no table needs is not trained for a claim.

@@ -7,7 +7,7 @@ from flexpose_core.stages.reporting import reporting
 cell = snakemake.params.cell
 with reporting(snakemake.log[0], snakemake.threads):
     claims(
-        msgspec.convert(cell["claims"], dict[str, ClaimOptions]),
+        dict(msgspec.convert(cell["claims"], list[tuple[str, ClaimOptions]])),
         snakemake.input.metrics,
         dict(zip(snakemake.input.adaptations, map(tuple, cell["adaptations"]), strict=True)),
         snakemake.output.csv,

@@ -22,7 +22,7 @@ from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.images import encode_images
 from flexpose_core.rendering.pictures import enlarge
 from flexpose_core.skeletons import Skeleton
-from flexpose_core.stages.evaluate import load_detector, predict
+from flexpose_core.stages.evaluate import load_detector
 from flexpose_core.stages.priors import check_fit, generate, load_generator, load_regressor
 from flexpose_core.stages.train_detector import frames_of
 
@@ -79,7 +79,10 @@ def explore(
     drawn, split = load_cache(shots), load_cache(test, images=True)
     detector, _, architecture, _ = load_detector(detector_weights, device)
     chosen = np.linspace(0, len(split) - 1, min(_IMAGES, len(split))).astype(int)
-    found = predict(detector, frames_of(split, architecture.size), device)[chosen]
+    # Of the images only those shown are decoded.
+    frames = frames_of(split, architecture.size, in_memory=0)
+    with torch.no_grad():
+        found = detector(*frames.take(torch.from_numpy(chosen), device)).cpu().numpy()
     data = {
         "about": about,
         "joints": list(drawn.skeleton.joints),

@@ -35,7 +35,7 @@ def draw_layer_losses(files: Sequence[Path], layers: Sequence[int], out_png: Pat
         for layer in places:
             axes.plot([layer] * len(losses[layer][name]), losses[layer][name], ".", color=colour, alpha=0.6)
     axes.set_xticks(places)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(value for own in losses.values() for values in own.values() for value in values))
     axes.set_xlabel("layer l that is adapted, from coarse to fine")
     axes.set_ylabel("loss of Eq. 5")
     axes.legend()
