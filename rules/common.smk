@@ -1,5 +1,6 @@
 """The checked configuration, and what the rules ask of it. Parameters hold plain values of the one cell or dataset alone."""
 
+import os
 import re
 
 from flexpose_core.datasets import reader_module
@@ -123,7 +124,8 @@ def explorer_inputs(wildcards):
     """What the page of one cell shows: its generator before and after, its shots, its detector and the target's images."""
     run = GRID.figure_run("explorer")
     return {
-        "template": "report/explorer.html",
+        # Beside the Snakefile, wherever the working directory is.
+        "template": os.path.relpath(os.path.join(workflow.basedir, "report/explorer.html")),
         "generator": f"results/priors/{run.prior}/generator.safetensors",
         "regressor": f"results/priors/{run.prior}/regressor.safetensors",
         "transfer": f"results/pose_sets/{run.pose_set}/transfer.safetensors",
