@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ from flexpose_core.files import atomic_path
 
 _DPI = 150
 # Ids in an SVG file are random without a salt; text stays text.
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "flexpose",
     "svg.fonttype": "none",
     "axes.spines.top": False,

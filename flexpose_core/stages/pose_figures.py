@@ -52,7 +52,7 @@ def draw_embedding(
     figure = new_figure(5, 5)
     axes = figure.subplots()
     for name, points in places.items():
-        axes.scatter(*points.T, s=6, alpha=0.6, color=_COLOURS[name], label=name, linewidths=0)
+        axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=_COLOURS[name], label=name, linewidths=0)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.legend(markerscale=2)
