@@ -26,3 +26,7 @@ class OutputError(FlexPoseError):
 
 class TrainingError(FlexPoseError):
     """A training left the numbers it can recover from."""
+
+
+class StoppedError(FlexPoseError):
+    """A training was told to stop (SIGTERM), and goes on when the same command is given again."""

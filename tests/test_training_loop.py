@@ -1,4 +1,9 @@
+import os
+import signal
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +12,7 @@ from safetensors import SafetensorError
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from flexpose_core import seeds
-from flexpose_core.errors import CheckpointError, OutputError, TrainingError
+from flexpose_core.errors import CheckpointError, OutputError, StoppedError, TrainingError
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train, warmup_cosine, warmup_linear
 
@@ -15,19 +20,21 @@ from flexpose_core.training.loop import LoopOptions, train, warmup_cosine, warmu
 class Regression:
     """Fits a batch-normalised network to noisy sums with Adam and an EMA: every kind of state a checkpoint must hold."""
 
-    def __init__(self, stop_at=None, break_at=None):
+    def __init__(self, stop_at=None, break_at=None, terminate_at=None):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1))
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(0.9))
         self.networks = {"network": self.network, "average": self.average}
         self.optimisers = {"adam": torch.optim.Adam(self.network.parameters(), 1e-2)}
-        self.stop_at, self.break_at = stop_at, break_at
+        self.stop_at, self.break_at, self.terminate_at = stop_at, break_at, terminate_at
         self.steps = []
 
     def step(self, step, random):
         if step == self.stop_at:
             raise KeyboardInterrupt
+        if step == self.terminate_at:
+            os.kill(os.getpid(), signal.SIGTERM)
         self.steps.append(step)
         x = random.normal(16, 4)
         y = x.sum(1, keepdim=True) + float(random.numpy.normal())
@@ -65,6 +72,73 @@ def test_resumed_equals_uninterrupted(tmp_path):
     train(resumed, 40, "toy", 3, tmp_path / "b", options=EAGER)
     assert resumed.steps == list(range(23, 40))
     assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_sigterm_writes_a_checkpoint_and_resumed_equals_uninterrupted(tmp_path, last):
+    whole = Regression()
+    train(whole, 40, "toy", 3, tmp_path / "a")
+    seldom = LoopOptions(checkpoint_seconds=1e9)
+    terminated = Regression(terminate_at=39 if last else 11)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(
+        StoppedError, match=rf"toy: told to stop after step {terminated.terminate_at}; .*state\.safetensors"
+    ):
+        train(terminated, 40, "toy", 3, tmp_path / "b", options=seldom)
+    assert signal.getsignal(signal.SIGTERM) is before
+    resumed = Regression()
+    train(resumed, 40, "toy", 3, tmp_path / "b", options=seldom)
+    assert resumed.steps == list(range(terminated.terminate_at + 1, 40))
+    assert_same(weights(whole), weights(resumed))
+    assert not (tmp_path / "b/state.safetensors").exists()
+
+
+def test_a_diverged_training_writes_no_checkpoint_on_sigterm(tmp_path):
+    with pytest.raises(TrainingError, match=r"loss is nan at step 6: .* there is no checkpoint yet"):
+        train(Regression(break_at=6, terminate_at=6), 20, "toy", 3, tmp_path, options=LoopOptions(log_every=1000))
+    assert not (tmp_path / "state.safetensors").exists()
+
+
+STAGE = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from test_training_loop import Regression
+from flexpose_core.stages.reporting import reporting
+from flexpose_core.training.checkpoint import save_weights
+from flexpose_core.training.loop import train
+
+class Slow(Regression):
+    def step(self, step, random):
+        print("step", step, flush=True)
+        time.sleep(float(sys.argv[3]))
+        return super().step(step, random)
+
+with reporting(sys.argv[2] + "/log", 1):
+    objective = Slow()
+    train(objective, 60, "toy", 3, sys.argv[2] + "/work")
+    save_weights(sys.argv[2] + "/out", objective.network.state_dict(), "toy", {})
+"""
+
+
+def test_a_stage_that_is_sent_sigterm_says_so_in_one_line_and_ends_with_the_same_bytes(tmp_path):
+    def run(name, sleep):
+        command = [sys.executable, "-c", STAGE, str(Path(__file__).parent), str(tmp_path / name), str(sleep)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    assert run("whole", 0).wait() == 0
+    process = run("stopped", 0.05)
+    for line in process.stdout:
+        if line == "step 5\n":
+            break
+    process.send_signal(signal.SIGTERM)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert [line for line in printed.splitlines() if "StoppedError: toy: told to stop after step" in line]
+    assert "Traceback" not in printed
+    assert not (tmp_path / "stopped/out").exists()
+    again, _ = run("stopped", 0).communicate()
+    assert int(again.split()[1]) >= 5
+    assert (tmp_path / "stopped/out").read_bytes() == (tmp_path / "whole/out").read_bytes()
 
 
 def test_the_seed_matters_and_the_global_state_does_not(tmp_path):

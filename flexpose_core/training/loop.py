@@ -7,7 +7,11 @@ check that the losses are finite.
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from flexpose_core.errors import CheckpointError, TrainingError
+from flexpose_core.errors import CheckpointError, StoppedError, TrainingError
 from flexpose_core.files import digest
 from flexpose_core.seeds import StepRandom
 from flexpose_core.training.checkpoint import load_weights, save_weights
@@ -74,6 +78,8 @@ def train(
     ------
     TrainingError
         If a logged scalar is not finite; the message names the step and the last good checkpoint.
+    StoppedError
+        After SIGTERM, which schedulers send some seconds before they kill: the step is ended and a checkpoint written.
     """
     options = options or LoopOptions()
     work = Path(work)
@@ -82,6 +88,7 @@ def train(
     first = _resume(objective, state, fingerprint)
     saved, saved_at = first, time.monotonic()
     with (
+        _sigterm_noted() as told_to_stop,
         SummaryWriter(str(work / "log"), purge_step=first) as log,
         tqdm(total=steps, initial=first, desc=stage, mininterval=2) as bar,
     ):
@@ -99,10 +106,13 @@ def train(
                 picture = objective.picture()
                 if picture is not None:
                     log.add_image(stage, picture, step, dataformats="HWC")
-            if time.monotonic() - saved_at > options.checkpoint_seconds and not last:
+            stop = told_to_stop.is_set()
+            if stop or (time.monotonic() - saved_at > options.checkpoint_seconds and not last):
                 _check_finite(_plain(scalars), step, state if saved else None)
                 save_state(objective, state, step + 1, fingerprint)
                 saved, saved_at = step + 1, time.monotonic()
+            if stop:
+                raise StoppedError(f"{stage}: told to stop after step {step}; the same command goes on from {state}")
     state.unlink(missing_ok=True)
 
 
@@ -143,6 +153,20 @@ def _resume(objective: Objective, path: Path, fingerprint: dict) -> int:
                 k: torch.empty_like(parameter).copy_(v) for k, v in entries.items() if v.shape == parameter.shape
             }
     return int(header["extra"]["step"])
+
+
+@contextmanager
+def _sigterm_noted() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM sets instead of ending the process; outside the main thread Python cannot, and it stays unset."""
+    told = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: told.set())
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _plain(scalars: dict[str, Tensor]) -> dict[str, float]:
