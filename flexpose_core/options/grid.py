@@ -10,7 +10,7 @@ from msgspec import Meta
 from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.options.baselines import BaselineOptions
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$(?!\n)")]
 """A name that is also a file name, and cannot contain the underscore that joins names in paths."""
 
 Positive = Annotated[int, Meta(ge=1)]
