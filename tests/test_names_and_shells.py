@@ -1,4 +1,4 @@
-"""Names in a configuration never reach a shell: those that could mean something to one are refused; folders are not given to one."""
+"""Names in a configuration never reach a shell: what could mean something to one is refused; folders are not given to one."""
 
 import re
 from pathlib import Path
