@@ -4,7 +4,7 @@ VENV ?= .venv
 CORES ?= all
 BIN := $(VENV)/bin
 
-.PHONY: environment table1 tables report test lint schema clean
+.PHONY: environment table1 tables report test test-slurm test-faults lint schema clean
 
 environment: $(VENV)/.ready
 
@@ -27,6 +27,19 @@ report: environment
 
 test: environment lint
 	$(BIN)/pytest
+
+# A real Slurm of one node on this machine, and a run on it that is disturbed; Debian, as root.
+test-slurm: $(VENV)/.ready-cluster
+	$(BIN)/python tests/slurm/disturbed_run.py
+
+$(VENV)/.ready-cluster: $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster]'
+	touch $@
+
+# Kills jobs of a small run at random points and compares its results with an undisturbed run's: KILLS=100 for many.
+KILLS ?= 4
+test-faults: environment
+	$(BIN)/python tests/kill_run.py --kills $(KILLS)
 
 lint: environment
 	$(BIN)/ruff check .

@@ -1,0 +1,186 @@
+"""A small run through a real Slurm that is disturbed in every way a cluster can, and its table against an undisturbed run's.
+
+    python tests/slurm/disturbed_run.py                      the shortest chain to a table
+    python tests/slurm/disturbed_run.py config/tiny.yaml     all of the tiny configuration's table (long)
+
+Starts a Slurm of one node (tests/slurm/one_node.sh: Debian, root), and stops it at the end.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TABLE = "results/table1.csv"
+COPIED = (
+    "Snakefile",
+    "config.yaml",
+    "rules",
+    "workflow_scripts",
+    "flexpose_core",
+    "config",
+    "profiles",
+    "tools",
+    "tests",
+)
+# What Slurm kills: Python, torch and the two Snakemakes of a job take about 700 MB.
+TOO_LITTLE = "pretrain_eta:mem_mb=500 * attempt"
+
+
+class FailedError(Exception):
+    """A disturbance ended otherwise than it should."""
+
+
+def slurm(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def jobs(rule: str, state: str) -> list[str]:
+    """The ids of the jobs of a rule in a state; the executor names rule and wildcards in the comment."""
+    lines = slurm("squeue", "--noheader", "--states=all", "--format=%i|%T|%k").splitlines()
+    found = [line.split("|") for line in lines]
+    return [job for job, now, comment in found if now == state and comment.startswith(f"rule_{rule}_")]
+
+
+class Run:
+    """The workflow in a folder of its own."""
+
+    def __init__(self, folder: Path, configs: list[str]) -> None:
+        self.folder, self.configs = folder, configs
+        self.log = folder / "snakemake.log"
+        for name in COPIED:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, folder / name)
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", *self.configs, "--", TABLE]
+        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        with open(self.log, "a", encoding="utf-8") as log:
+            return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+
+    def on_slurm(self, *arguments: str) -> subprocess.Popen:
+        quick = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10")
+        return self.start("--profile", "profiles/slurm", *quick, *arguments, "--set-resources", TOO_LITTLE)
+
+    def table(self) -> bytes:
+        return (self.folder / TABLE).read_bytes()
+
+    def run_id(self) -> str:
+        return re.findall(r"SLURM run ID: (\S+)", self.log.read_text())[-1]
+
+
+def wait_for(what: str, condition, process: subprocess.Popen | None = None, seconds: float = 120):
+    """Return the condition's first true value; raise FailedError if the process ends or the time is over before."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        if process is not None and process.poll() is not None:
+            raise FailedError(f"expected {what}, found Snakemake ended with status {process.returncode}")
+        time.sleep(0.2)
+    raise FailedError(f"expected {what} within {seconds:.0f} s")
+
+
+def finish(process: subprocess.Popen, what: str) -> None:
+    if process.wait(timeout=1200) != 0:
+        raise FailedError(f"{what}: expected status 0, found {process.returncode}")
+
+
+def note(text: str, began: float) -> None:
+    print(f"{time.monotonic() - began:5.0f} s  {text}", flush=True)
+
+
+def disturb(run: Run, began: float) -> None:
+    process = run.on_slurm()
+    try:
+        job = wait_for("a running conversion", lambda: jobs("convert", "RUNNING"), process)[0]
+        slurm("scancel", job)
+        note(f"scancel of job {job}, a conversion", began)
+
+        node = slurm("sinfo", "--noheader", "--format=%n").strip()
+        slurm("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+        wait_for("a drained node", lambda: slurm("sinfo", "--noheader", "--format=%t").strip() == "drain", process)
+        waiting = jobs("convert", "PENDING")
+        slurm("scontrol", "update", f"nodename={node}", "state=resume")
+        note(f"node drained and resumed, with {len(waiting)} jobs waiting", began)
+
+        job = wait_for("a job killed for its memory", lambda: jobs("pretrain_eta", "OUT_OF_MEMORY")
+                       or jobs("pretrain_eta", "FAILED") or jobs("pretrain_eta", "CANCELLED"), process)[0]  # fmt: skip
+        note(f"job {job} killed with {memory(job)}", began)
+        again = wait_for("the job with more memory", lambda: jobs("pretrain_eta", "COMPLETED"), process)[0]
+        note(f"came back as job {again} with {memory(again)}", began)
+        if (memory(job), memory(again)) != ("500M", "1000M"):
+            raise FailedError(f"expected 500M and then 1000M, found {memory(job)} and {memory(again)}")
+
+        job = wait_for("a running detector", lambda: jobs("train_detector", "RUNNING"), process)[0]
+        if "gpu:1" not in slurm("scontrol", "show", "job", job):
+            raise FailedError(f"job {job}, a detector: expected one GPU, found none")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    note(f"Snakemake killed while job {job}, a detector with one GPU, runs", began)
+
+
+def memory(job: str) -> str:
+    return re.findall(r"MinMemoryNode=(\S+)", slurm("scontrol", "show", "job", job))[0]
+
+
+def way_back(run: Run, began: float) -> None:
+    """What docs/cluster.md says to do after Snakemake itself was killed."""
+    name = run.run_id()
+    slurm("scancel", "--name", name)
+    wait_for("no job of the killed run", lambda: not slurm("squeue", "--noheader", "--name", name))
+    finish(run.start("--unlock"), "unlocking")
+    note("its jobs cancelled, the folder unlocked", began)
+    finish(run.on_slurm(), "the same command")
+    note("the same command has finished", began)
+
+
+def compare(folder: Path, configs: list[str], began: float) -> None:
+    undisturbed, run = (Run(Path(tempfile.mkdtemp(dir=folder)), configs) for _ in range(2))
+    try:
+        finish(undisturbed.start("--cores", "all"), "the undisturbed run")
+        note("undisturbed local run", began)
+        disturb(run, began)
+        way_back(run, began)
+    except (FailedError, subprocess.SubprocessError):
+        for each in (undisturbed, run):
+            print(
+                "".join(each.log.read_text().splitlines(keepends=True)[-60:]) if each.log.exists() else "",
+                file=sys.stderr,
+            )
+        raise
+    if run.log.read_text().count("Trying to restart job") < 2:
+        raise FailedError(f"{run.log}: expected two jobs that were tried again")
+    if run.table() != undisturbed.table():
+        raise FailedError(f"{TABLE}: expected the undisturbed run's bytes, found others:\n{run.table().decode()}")
+    note(f"{TABLE} equals the undisturbed run's", began)
+
+
+def main() -> int:
+    began = time.monotonic()
+    configs = sys.argv[1:] or ["config/tiny.yaml", "tests/slurm/config.yaml"]
+    script = Path(__file__).with_name("one_node.sh")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            subprocess.run([script, "start", folder / "slurm"], check=True)
+            note("Slurm is up", began)
+            compare(folder, configs, began)
+        except (FailedError, subprocess.SubprocessError) as error:
+            print(f"test-slurm: {error}", file=sys.stderr)
+            return 1
+        finally:
+            subprocess.run([script, "stop", folder / "slurm"], check=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
