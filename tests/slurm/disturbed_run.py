@@ -8,6 +8,7 @@ Starts a Slurm of one node (tests/slurm/one_node.sh: Debian, root), and stops it
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -29,8 +30,8 @@ COPIED = (
     "tools",
     "tests",
 )
-# What Slurm kills: Python, torch and the two Snakemakes of a job take about 700 MB.
-TOO_LITTLE = "pretrain_eta:mem_mb=500 * attempt"
+# Less than the two Snakemakes of a job take, as short jobs may escape the look once a second; then enough.
+TOO_LITTLE = "pretrain_eta:mem_mb=200 if attempt == 1 else 1000 * attempt"
 
 
 class FailedError(Exception):
@@ -67,6 +68,27 @@ class Run:
     def on_slurm(self, *arguments: str) -> subprocess.Popen:
         quick = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10")
         return self.start("--profile", "profiles/slurm", *quick, *arguments, "--set-resources", TOO_LITTLE)
+
+    def remove_untracked(self) -> list[str]:
+        """Remove the outputs that Snakemake has no record of, by the command of docs/cluster.md; return their names."""
+        document = (ROOT / "docs/cluster.md").read_text()
+        pipe = re.findall(r"--summary -- results/table1\.csv (\|.*?) \| xargs", document, re.DOTALL)[0].replace(
+            "\\\n", ""
+        )
+        command = [sys.executable, "-m", "snakemake", "--summary", "--configfile", *self.configs, "--", TABLE]
+        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        found = subprocess.run(
+            f"{shlex.join(command)} {pipe}",
+            shell=True,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for name in found:
+            (self.folder / name).unlink()
+        return found
 
     def table(self) -> bytes:
         return (self.folder / TABLE).read_bytes()
@@ -116,8 +138,8 @@ def disturb(run: Run, began: float) -> None:
         note(f"job {job} killed with {memory(job)}", began)
         again = wait_for("the job with more memory", lambda: jobs("pretrain_eta", "COMPLETED"), process)[0]
         note(f"came back as job {again} with {memory(again)}", began)
-        if (memory(job), memory(again)) != ("500M", "1000M"):
-            raise FailedError(f"expected 500M and then 1000M, found {memory(job)} and {memory(again)}")
+        if (memory(job), memory(again)) != ("200M", "2000M"):
+            raise FailedError(f"expected 200M and then 2000M, found {memory(job)} and {memory(again)}")
 
         job = wait_for("a running detector", lambda: jobs("train_detector", "RUNNING"), process)[0]
         if "gpu:1" not in slurm("scontrol", "show", "job", job):
@@ -133,12 +155,17 @@ def memory(job: str) -> str:
 
 
 def way_back(run: Run, began: float) -> None:
-    """What docs/cluster.md says to do after Snakemake itself was killed."""
+    """What docs/cluster.md says to do after Snakemake itself was killed, when a job has finished in between."""
     name = run.run_id()
+    orphan = jobs("train_detector", "RUNNING")
+    wait_for("the end of the orphaned detector", lambda: set(orphan) <= set(jobs("train_detector", "COMPLETED")))
     slurm("scancel", "--name", name)
     wait_for("no job of the killed run", lambda: not slurm("squeue", "--noheader", "--name", name))
     finish(run.start("--unlock"), "unlocking")
-    note("its jobs cancelled, the folder unlocked", began)
+    removed = run.remove_untracked()
+    if removed != ["results/cells/upright-aligned_s0/detector.safetensors"]:
+        raise FailedError(f"expected the orphan's output to be the one that nothing is known of, found {removed}")
+    note("its jobs ended, the folder unlocked, the orphan's output removed", began)
     finish(run.on_slurm(), "the same command")
     note("the same command has finished", began)
 
