@@ -77,12 +77,11 @@ def kill(process: subprocess.Popen, chance: random.Random) -> str:
     return "everything, with " + (", ".join(sorted(running.values())) or "no job")
 
 
-def disturbed(folder: Path, arguments: argparse.Namespace, seconds: float) -> int:
+def disturbed(folder: Path, arguments: argparse.Namespace, most: int, seconds: float, chance: random.Random) -> int:
     """Kill and start again until the run ends by itself or has been killed often enough; return the number of kills."""
-    chance = random.Random(arguments.seed)
     kills = 0
     process = start(folder, arguments)
-    while kills < arguments.kills:
+    while kills < most:
         try:
             process.wait(timeout=chance.uniform(0.2, 1) * min(seconds, arguments.longest))
             break
@@ -118,12 +117,9 @@ def main() -> int:
         finish(whole, start(whole, arguments))
         seconds = time.monotonic() - began
         print(f"undisturbed: {seconds:.0f} s", flush=True)
-        total = 0
+        total, chance = 0, random.Random(arguments.seed)
         while total < arguments.kills:
-            left = argparse.Namespace(
-                **{**vars(arguments), "kills": arguments.kills - total, "seed": arguments.seed + total}
-            )
-            total += disturbed(killed, left, seconds)
+            total += disturbed(killed, arguments, arguments.kills - total, seconds, chance)
             expected, found = (outputs(folder, arguments.targets) for folder in (whole, killed))
             differing = sorted(path for path in {*expected, *found} if expected.get(path) != found.get(path))
             if differing:
