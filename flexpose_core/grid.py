@@ -17,6 +17,7 @@ from flexpose_core.datasets.catalogue import paper_sizes
 from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.options.config import Config
+from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.options.grid import Cell, MethodOptions
 
 
@@ -149,8 +150,11 @@ class Grid:
         return plain({"options": run.method.baseline, **_size_of_set(run), "seed": run.seed})
 
     def eta_params(self, pose_set: str) -> dict[str, Any]:
+        """Return the detector's options as far as η's pretraining depends on them."""
         run = _look_up(self.pose_sets, pose_set, "pose set")
-        return plain({"options": self.config.detector, "seed": run.seed})
+        usual = DetectorOptions()
+        options = msgspec.structs.replace(self.config.detector, gan=usual.gan, supervision=usual.supervision)
+        return plain({"options": options, "seed": run.seed})
 
     def detector_params(self, name: str) -> dict[str, Any]:
         run = self.run(name)

@@ -184,3 +184,14 @@ def test_a_wrong_grid_is_named(change, message):
 def test_other_configurations_load_over_the_default(others):
     grid = Grid(load_config(raw_config(*others)))
     assert all(grid.table_runs(table) for table in grid.config.tables)
+
+
+def test_pretraining_does_not_depend_on_what_follows_it():
+    raw = raw_config()
+    before = Grid(load_config(raw))
+    raw["detector"] = {"gan": {"steps": 7}, "supervision": {"weight": 3}}
+    after = Grid(load_config(raw))
+    assert before.eta_params("upright-aligned") == after.eta_params("upright-aligned")
+    assert before.detector_params("upright-aligned_s0") != after.detector_params("upright-aligned_s0")
+    raw["detector"] = {"eta": {"steps": 7}}
+    assert before.eta_params("upright-aligned") != Grid(load_config(raw)).eta_params("upright-aligned")
