@@ -11,9 +11,10 @@ from flexpose_core import seeds
 from flexpose_core.datasets.drawing.backdrop import Viewpoint, draw_backdrop
 from flexpose_core.datasets.drawing.camera import perspective, view_matrices
 from flexpose_core.datasets.drawing.painter import SUPERSAMPLING, Light, fill, shade, subpixels
+from flexpose_core.datasets.drawing.reader import SPLITS
 from flexpose_core.datasets.faces.looks import portray
 from flexpose_core.datasets.faces.options import FacesOptions
-from flexpose_core.datasets.faces.takes import SPLITS, Take, perform
+from flexpose_core.datasets.faces.takes import Take, perform
 
 HEIGHTS = (1.1, 1.7)  # metres of the face above the floor: sitting or standing
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from flexpose_core import seeds
 from flexpose_core.datasets.drawing.camera import CROP_MARGIN, Crop, draw_cameras, perspective, view_matrices
+from flexpose_core.datasets.drawing.reader import SPLITS
 from flexpose_core.datasets.faces.expressions import draw_expressions
 from flexpose_core.datasets.faces.head import NECK, load_heads
 from flexpose_core.datasets.faces.options import FacesOptions
 
-SPLITS = ("train", "val", "test")
 SWAYS = 3  # sine waves that make up the movement of the head
 SLOWEST, FASTEST = 0.1, 0.7  # Hz
 BODY_SHARE = 0.6  # how much of the head's yaw the shoulders share

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
 from flexpose_core import seeds
+from flexpose_core.datasets.drawing.reader import SPLITS, DrawnReader, check_cameras, check_disjoint
 from flexpose_core.datasets.people.annotations import build_pool, draw_poses
 from flexpose_core.datasets.people.body import body_of_subject
 from flexpose_core.datasets.people.motion import clip_named
 from flexpose_core.datasets.people.options import PeopleOptions
-from flexpose_core.datasets.people.scenes import SPLITS, Scene, Shot, plan_scenes, shoot
+from flexpose_core.datasets.people.scenes import Scene, Shot, plan_scenes, shoot
 from flexpose_core.errors import ConfigError
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.images import encode_images
 from flexpose_core.skeletons import BODY15
 
 BATCH = 4096
-WHOLE = "all"  # drawn at once: scenes and annotations follow from one another
+_NEAREST = 2.0  # metres
 NO_SUBJECT = -1  # an annotation-only pose belongs to a body of its own
 
 
-class PeopleReader:
+class PeopleReader(DrawnReader):
     """Draws people in motion: sequences of images (train, val, test), or annotations alone (train, val).
 
     Parameters
@@ -44,34 +43,12 @@ class PeopleReader:
 
     def __init__(self, options: PeopleOptions, seed: int) -> None:
         check_options(options)
-        self.options = options
-        self.seed = seed
-        self._counts: dict[str, dict[str, int]] = {}
+        super().__init__("people", options.images)
+        self.options, self.seed = options, seed
 
-    def splits(self) -> tuple[str, ...]:
-        """Return the names of the splits."""
-        return SPLITS if self.options.images else SPLITS[:2]
-
-    def units(self, split: str) -> list[str]:
-        """Return the one unit of every split."""
-        if split not in self.splits():
-            raise ConfigError(f"people: expected a split among {', '.join(self.splits())}, found {split!r}")
-        return [WHOLE]
-
-    def read(self, split: str, units: Sequence[str] = (WHOLE,)) -> Iterator[PoseBatch]:
+    def _read(self, split: str) -> Iterator[PoseBatch]:
         """Yield a sequence at a time, or batches of up to 4,096 annotations."""
-        if list(units) != self.units(split):
-            raise ConfigError(f"people: expected the unit {WHOLE!r}, found {list(units)}")
-        self._counts.pop(split, None)
         return self._read_images(split) if self.options.images else self._read_annotations(split)
-
-    def counts(self, split: str) -> dict[str, Any]:
-        """Return the numbers of poses read, kept, and dropped by reason, once `read` has ended."""
-        if split not in self._counts:
-            raise ConfigError(f"people: expected the split {split!r} to have been read to its end before it is counted")
-        dropped = {reason: count for reason, count in self._counts[split].items() if reason != "kept"}
-        kept = self._counts[split]["kept"]
-        return {"read": kept + sum(dropped.values()), "kept": kept, "dropped": dropped, "first_dropped": {}}
 
     def _read_images(self, split: str) -> Iterator[PoseBatch]:
         counts = {"kept": 0, "between the time blocks": 0, "facing away": 0, "sequence too short": 0}
@@ -135,13 +112,7 @@ def check_options(options: PeopleOptions) -> None:
     """Check what the option types cannot; raises ConfigError."""
     for name in options.clips:
         clip_named(name)
-    for camera in options.cameras:
-        for key in ("yaw", "pitch", "roll", "distance"):
-            low, high = getattr(camera, key)
-            if low > high:
-                raise ConfigError(f"people: expected cameras.{key} as [low, high], found [{low}, {high}]")
-        if camera.distance[0] < 2:
-            raise ConfigError(f"people: expected cameras.distance of at least 2 m, found {camera.distance[0]}")
+    check_cameras("people", options.cameras, _NEAREST)
     if not options.images:
         if options.n_poses < 1:
             raise ConfigError("people: expected n_poses of at least 1 in a dataset without images, found 0")
@@ -151,7 +122,4 @@ def check_options(options: PeopleOptions) -> None:
     for split in SPLITS:
         for subject in getattr(options.subjects, split):
             body_of_subject(subject)
-    for one, other in combinations(SPLITS, 2):
-        shared = set(getattr(options.subjects, one)) & set(getattr(options.subjects, other))
-        if shared:
-            raise ConfigError(f"people: expected no subject in both {one} and {other}, found {min(shared)}")
+    check_disjoint("people", "subject", options.subjects)

@@ -24,13 +24,13 @@ from flexpose_core.datasets.drawing.camera import (
     view_matrices,
 )
 from flexpose_core.datasets.drawing.painter import SUPERSAMPLING, Light
+from flexpose_core.datasets.drawing.reader import SPLITS
 from flexpose_core.datasets.people import motion
 from flexpose_core.datasets.people.body import MOTION_TO_RIG, joints_of, pose_body, skin
 from flexpose_core.datasets.people.clothes import dress
 from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.datasets.people.painter import Stage, paint
 
-SPLITS = ("train", "val", "test")
 MIN_FRAMES = 5  # fewer give no temporal median
 REST_STRIDE = 3  # of the frames outside the split, as many as the background and the framing need
 FLOOR_QUANTILE = 0.2  # of each frame's lowest vertex: feet sink in a little at times, and leave the floor at others
