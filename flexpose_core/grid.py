@@ -169,6 +169,23 @@ class Grid:
         cell = {**msgspec.to_builtins(run.cell), "layers": layers, "guidance": run.method.guidance}
         return plain({"name": run.cell_name, "cell": cell, "seed": run.seed})
 
+    def facts(self, name: str) -> dict[str, str]:
+        """Return what a run is, in words for people."""
+        run = self.run(name)
+        described = self.cell_params(name)["cell"]
+        layers, size = described["layers"], run.cell.annotation_set_size
+        told = {
+            "Cell": run.cell_name,
+            "Method": run.cell.method,
+            "Source": run.sources,
+            "Target": run.cell.target,
+            "Shots": run.cell.shots if run.method.guidance else None,
+            "Layers": ", ".join(map(str, layers)) if isinstance(layers, list) else layers,
+            "Annotation set": f"{size:,} poses" if size else None,
+            "Seed": run.seed,
+        }
+        return {key: str(value) for key, value in told.items() if value not in (None, "")}
+
     def table_params(self, table: str) -> dict[str, Any]:
         options = self.config.tables[table]
         return plain({"kind": options.kind, "pck_rho": options.pck_rho, "paper_rows": options.paper_rows})

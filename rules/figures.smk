@@ -137,7 +137,7 @@ rule explorer:
         mem_mb=memory(2000),
         runtime=15,
     params:
-        about=lambda wildcards: GRID.figure_run("explorer").cell_name,
+        about=lambda wildcards: GRID.facts(GRID.figure_run("explorer").name),
         stamp=stamp("explorer"),
     script:
         "../workflow_scripts/explorer.py"

@@ -181,6 +181,10 @@ def test_resumed_equals_uninterrupted(tmp_path):
 
 @pytest.fixture
 def files(tmp_path):
+    return write_files(tmp_path)
+
+
+def write_files(tmp_path):
     rng = np.random.default_rng(1)
     write_cache(tmp_path / "source.h5", [plain_batch(rng.uniform(0.1, 0.9, (300, 15, 2)))], BODY15, {})
     write_cache(tmp_path / "shots.h5", [plain_batch(guidance_poses(6))], BODY15, {})

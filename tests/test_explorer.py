@@ -20,7 +20,7 @@ from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
 from flexpose_core.poses.images import encode_images
 from flexpose_core.skeletons import BODY15
-from flexpose_core.stages.explorer import bones, examples, explore, ways
+from flexpose_core.stages.explorer import bones, examples, explore, sampled, ways
 from flexpose_core.stages.train_detector import DETECTOR_KIND, described
 from flexpose_core.training.checkpoint import save_weights
 
@@ -70,14 +70,35 @@ def test_bones_are_joints_and_a_colour():
 @pytest.fixture
 def split(tmp_path):
     """A test split of six images."""
+    return write_split(tmp_path / "test.h5")
+
+
+def write_split(path):
+    """Six images with poses, of which a joint is not seen in the fourth."""
     rng = np.random.default_rng(1)
     pictures = encode_images(rng.integers(0, 255, (6, 32, 32, 3), np.uint8), "png")
     plain = plain_batch(rng.uniform(0.2, 0.8, (6, 15, 2)))
     own = {name: getattr(plain, name) for name in PoseBatch.__dataclass_fields__}
-    write_cache(
-        tmp_path / "test.h5", [PoseBatch(**own | {"images": pictures, "backgrounds": pictures})], BODY15, {}
-    )  # fmt: skip
-    return tmp_path / "test.h5"
+    own["visibility"] = own["visibility"].copy()
+    own["visibility"][3, 4] = 0
+    write_cache(path, [PoseBatch(**own | {"images": pictures, "backgrounds": pictures})], BODY15, {})
+    return path
+
+
+def page_of_a_fit(folder, about):
+    """Run the stage on the files of a small fit in `folder`; returns the page."""
+    run_stage(folder, "a", msgspec.structs.replace(FAST, pair_steps=2, energy_steps=2))
+    torch.manual_seed(2)
+    architecture = DetectorOptions(size=32).architecture(15)
+    detector = Detector(ImageToSkeleton(architecture), SkeletonToKeypoints(architecture))
+    tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
+    save_weights(folder / "detector.safetensors", tensors, DETECTOR_KIND, described(architecture, BODY15), {})
+    weights = [folder / f"{name}.safetensors" for name in ("generator", "regressor", "a")]
+    rest = (folder / "shots.h5", folder / "detector.safetensors", write_split(folder / "test.h5"), 0)
+    explore(about, ROOT / "report/explorer.html", *weights, *rest, folder / "explorer.html")
+    with pytest.raises(DataError, match="expected @DATA@ once, found it 0 times"):
+        explore(about, folder / "shots.txt", *weights, *rest, folder / "not.html")
+    return folder / "explorer.html"
 
 
 def test_errors_are_those_of_the_joints_that_are_seen(split):
@@ -91,34 +112,39 @@ def test_errors_are_those_of_the_joints_that_are_seen(split):
     assert picture.shape == (128, 128, 3)
 
 
-def test_the_page_holds_all_that_it_shows(files, split):
-    run_stage(files, "a", msgspec.structs.replace(FAST, pair_steps=2, energy_steps=2))
-    architecture = DetectorOptions(size=32).architecture(15)
-    detector = Detector(ImageToSkeleton(architecture), SkeletonToKeypoints(architecture))
-    tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
-    save_weights(files / "detector.safetensors", tensors, DETECTOR_KIND, described(architecture, BODY15), {})
-    template, out = ROOT / "report/explorer.html", files / "explorer.html"
-    weights = [files / f"{name}.safetensors" for name in ("generator", "regressor", "a")]
-    rest = (files / "shots.h5", files / "detector.safetensors", split, 0, out)
-    explore("</script> & co", template, *weights, *rest)
-    text = out.read_text()
+def test_the_page_holds_all_that_it_shows(files):
+    (files / "shots.txt").write_text("no place")
+    text = page_of_a_fit(files, {"Cell": "</script> & co", "Seed": "0"}).read_text()
     page = Page(text)
     data = json.loads(page.data)
-    assert data["about"] == "</script> & co"
-    assert np.shape(data["samples"]["source"]) == np.shape(data["samples"]["adapted"]) == (120, 15, 2)
+    assert data["about"] == [["Cell", "</script> & co"], ["Seed", "0"]]
+    samples = data["samples"]
+    assert np.shape(samples["source"]) == np.shape(samples["adapted"]) == np.shape(samples["target"]) == (120, 15, 2)
     assert np.shape(data["way"]["source"]) == np.shape(data["way"]["adapted"]) == (96, 15, 2)
-    assert not np.array_equal(data["samples"]["source"], data["samples"]["adapted"])
-    shots = load_cache(files / "shots.h5").poses
-    apart = np.linalg.norm(np.array(data["samples"]["adapted"])[:, None] - shots, axis=-1).mean(-1)
-    assert data["samples"]["nearest"] == apart.argmin(axis=1).tolist()
+    assert not np.array_equal(samples["source"], samples["adapted"])
+    split = load_cache(files / "test.h5")
+    whole = split.poses[[0, 1, 2, 4, 5]]  # of the fourth a joint is not seen
+    for poses, place, distance in (
+        (load_cache(files / "shots.h5").poses, [data["shots"][k] for k in samples["shot"]], samples["shot_px"]),
+        (whole, samples["target"], samples["target_px"]),
+    ):
+        apart = 128 * np.linalg.norm(np.array(samples["adapted"])[:, None] - poses, axis=-1).mean(-1)
+        np.testing.assert_allclose(distance, apart.min(axis=1), atol=0.02)
+        np.testing.assert_allclose(place, poses[apart.argmin(axis=1)], atol=1e-4)
     assert len(data["images"]) == 6
+    assert data["images"][3]["true"][4] is None
     assert len(data["images"][0]["errors"]) == len(data["joints"]) == 15
     # Nothing is fetched, and every element that the page's code asks for is there.
     assert page.links == []
-    assert "http" not in text
+    assert "http:" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "https:" not in text
     asked = set(re.findall(r'(?:element|draw|sweep)\("([a-z-]+)"', text))
     assert asked <= set(page.ids)
     assert {"sample", "way", "image", "errors", "image-found"} <= asked
-    (files / "page.html").write_text("no place")
-    with pytest.raises(DataError, match="expected @DATA@ once, found it 0 times"):
-        explore("x", files / "page.html", *weights, *rest)
+
+
+def test_without_whole_target_poses_there_is_none_to_be_near():
+    poses = np.random.default_rng(0).uniform(0, 1, (4, 15, 2))
+    told = sampled(poses, poses, poses[:2], poses[:0])
+    assert told["target"] == told["target_px"] == []
+    assert told["shot"][:2] == [0, 1]

@@ -91,8 +91,7 @@ class TestOutputs:
 
     def test_the_page_to_explore_has_its_data(self, finished_project):
         page = (finished_project.folder / "results/explorer.html").read_text()
-        assert "Cell ${data.about}" in page
-        assert '"about":"upright-everyday-flexpose"' in page
+        assert '"about":[["Cell","upright-everyday-flexpose"],["Method","flexpose"],["Source","everyday"]' in page
 
     def test_the_report_has_every_table_and_figure(self, finished_project):
         done = finished_project.snakemake("--report", "results/report.html")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ _SAMPLES, _STOPS, _BETWEEN, _IMAGES, _SIDE, _DIGITS = 120, 8, 12, 24, 128, 4
 
 
 def explore(
-    about: str,
+    about: Mapping[str, Any],
     template: Path,
     generator_weights: Path,
     regressor_weights: Path,
@@ -47,7 +48,7 @@ def explore(
     Parameters
     ----------
     about
-        A line on what is shown.
+        What is shown, by name.
     template
         The page with "@DATA@" where its data go.
 
@@ -74,7 +75,7 @@ def explore(
 
     random = seeds.torch_generator(seed, "explorer")
     width = generator.architecture.latent_width
-    source, moved = both(torch.randn(_SAMPLES, width, generator=random))
+    samples = both(torch.randn(_SAMPLES, width, generator=random))
     way = both(ways(torch.randn(_STOPS, width, generator=random), _BETWEEN))
     drawn, split = load_cache(shots), load_cache(test, images=True)
     detector, _, architecture, _ = load_detector(detector_weights, device)
@@ -84,16 +85,12 @@ def explore(
     with torch.no_grad():
         found = detector(*frames.take(torch.from_numpy(chosen), device)).cpu().numpy()
     data = {
-        "about": about,
+        "about": [[name, str(value)] for name, value in about.items()],
         "joints": list(drawn.skeleton.joints),
         "bones": bones(drawn.skeleton),
-        "shots": _rounded(drawn.poses),
-        "samples": {
-            "source": _rounded(source),
-            "adapted": _rounded(moved),
-            "nearest": pose_distances(moved, drawn.poses).argmin(axis=1).tolist(),
-        },
-        "way": {"source": _rounded(way[0]), "adapted": _rounded(way[1])},
+        "shots": _rounded(drawn.poses, drawn.visibility),
+        "samples": sampled(*samples, drawn.poses, split.poses[split.visibility.all(axis=1)]),
+        "way": {"source": _rounded(way[0]), "adapted": _rounded(way[1]), "steps": _BETWEEN},
         "images": examples(found, split, chosen),
     }
     # "</" would end the element that the data stand in.
@@ -109,6 +106,27 @@ def ways(stops: Tensor, steps: int) -> Tensor:
     """
     angle = torch.arange(steps)[None, :, None] / steps * torch.pi / 2
     return (stops[:, None] * angle.cos() + stops.roll(-1, 0)[:, None] * angle.sin()).flatten(0, 1)
+
+
+def sampled(source: np.ndarray, adapted: np.ndarray, shots: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """Return samples (N, K, 2), each adapted one with the number of the nearest shot and with the nearest target pose.
+
+    Distances are means over joints in px at 128. Without target poses there are none to be near.
+    """
+    to_shots = pose_distances(adapted, shots)
+    told: dict[str, Any] = {
+        "source": _rounded(source),
+        "adapted": _rounded(adapted),
+        "shot": to_shots.argmin(axis=1).tolist(),
+        "shot_px": to_shots.min(axis=1).astype(float).round(2).tolist(),
+        "target": [],
+        "target_px": [],
+    }
+    if len(target):
+        to_target = pose_distances(adapted, target)
+        told["target"] = _rounded(target[to_target.argmin(axis=1)])
+        told["target_px"] = to_target.min(axis=1).astype(float).round(2).tolist()
+    return told
 
 
 def bones(skeleton: Skeleton) -> list[list[Any]]:
@@ -138,12 +156,17 @@ def examples(found: np.ndarray, split: PoseSet, chosen: np.ndarray) -> list[dict
         {
             "jpeg": "data:image/jpeg;base64," + base64.b64encode(bytes(encoded[row])).decode(),
             "found": _rounded(labelled[row]),
-            "true": _rounded(truth[row]),
+            "true": _rounded(truth[row], visibility[row]),
             "errors": [round(float(e), 2) if v else None for e, v in zip(errors[row], visibility[row], strict=True)],
         }
         for row in range(len(chosen))
     ]
 
 
-def _rounded(poses: np.ndarray) -> list[Any]:
-    return np.nan_to_num(poses).astype(float).round(_DIGITS).tolist()
+def _rounded(poses: np.ndarray, visibility: np.ndarray | None = None) -> list[Any]:
+    """Return poses (..., K, 2) as lists; joints that are not visible, or nowhere, are None."""
+    seen = np.isfinite(poses).all(axis=-1) if visibility is None else visibility.astype(bool)
+    flat = poses.reshape(-1, 2).astype(float).round(_DIGITS).tolist()
+    joints = np.empty(seen.size, object)
+    joints[:] = [place if shown else None for place, shown in zip(flat, seen.ravel(), strict=True)]
+    return joints.reshape(seen.shape).tolist()
