@@ -30,10 +30,10 @@ include: "rules/figures.smk"
 rule all:
     default_target: True
     input:
-        TABLES_AND_FIGURES,
+        tables_and_figures,
         expand("results/data/{dataset}/contact_sheet.png", dataset=GRID.datasets),
 
 
 rule tables:
     input:
-        TABLES_AND_FIGURES,
+        tables_and_figures,

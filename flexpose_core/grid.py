@@ -7,6 +7,7 @@ values, sorted, and holds the factors of its own job alone: Snakemake compares i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,23 +170,6 @@ class Grid:
         cell = {**msgspec.to_builtins(run.cell), "layers": layers, "guidance": run.method.guidance}
         return plain({"name": run.cell_name, "cell": cell, "seed": run.seed})
 
-    def facts(self, name: str) -> dict[str, str]:
-        """Return what a run is, in words for people."""
-        run = self.run(name)
-        described = self.cell_params(name)["cell"]
-        layers, size = described["layers"], run.cell.annotation_set_size
-        told = {
-            "Cell": run.cell_name,
-            "Method": run.cell.method,
-            "Source": run.sources,
-            "Target": run.cell.target,
-            "Shots": run.cell.shots if run.method.guidance else None,
-            "Layers": ", ".join(map(str, layers)) if isinstance(layers, list) else layers,
-            "Annotation set": f"{size:,} poses" if size else None,
-            "Seed": run.seed,
-        }
-        return {key: str(value) for key, value in told.items() if value not in (None, "")}
-
     def table_params(self, table: str) -> dict[str, Any]:
         options = self.config.tables[table]
         return plain({"kind": options.kind, "pck_rho": options.pck_rho, "paper_rows": options.paper_rows})
@@ -206,16 +190,20 @@ class Grid:
         """The runs of Figure 4, if a claim is tested on them."""
         return self.layer_runs if self._claimed("adaptation") else []
 
-    def claims_params(self) -> dict[str, Any]:
-        """Return the claims as pairs of name and options, in their order, and the cell and seed of each adaptation behind them."""
-        runs = [self.run(name) for name in self.claim_adaptations]
-        return plain(
-            {"claims": list(self.config.claims.items()), "adaptations": [[run.cell_name, run.seed] for run in runs]}
-        )
+    def claims_params(self, adaptations: Sequence[str]) -> dict[str, Any]:
+        """Return the claims as pairs of name and options, in their order, the cell and seed of each of some adaptations, and
+        the cells and seeds that there should be for each measure."""
 
-    def layer_params(self) -> dict[str, Any]:
-        """Return the layer of each adaptation of Figure 4."""
-        return plain({"layers": [(self.run(name).cell.layers or [0])[0] for name in self.layer_runs]})
+        def told(names: Sequence[str]) -> list[tuple[str, int]]:
+            return [(self.runs[name].cell_name, self.runs[name].seed) for name in names]
+
+        expected = {"mse": told(self.claim_runs), "adaptation": told(self.claim_adaptations)}
+        claims = list(self.config.claims.items())
+        return plain({"claims": claims, "adaptations": told(adaptations), "expected": expected})
+
+    def layer_params(self, runs: Sequence[str]) -> dict[str, Any]:
+        """Return the layer of each of some adaptations of Figure 4."""
+        return plain({"layers": [(self.run(name).cell.layers or [0])[0] for name in runs]})
 
     def figure_run(self, figure: str) -> Run:
         """Return the run of the first seed that a figure of one cell shows."""

@@ -16,12 +16,9 @@ except FlexPoseError as error:
     raise WorkflowError(str(error))
 
 DATASETS = list(GRID.config.datasets)
-TABLES_AND_FIGURES = [
-    *(f"results/{table}.csv" for table in GRID.config.tables),
-    "results/claims.csv",
-    *(f"results/figures/{figure}.png" for figure in GRID.figures),
-    *(["results/explorer.html"] if GRID.config.figures.explorer else []),
-]
+METRICS = "results/cells/{run}/metrics.json"
+ADAPTATION = "results/pose_sets/{run}/adaptation.json"
+DETECTOR = "results/cells/{run}/detector.safetensors"
 
 
 wildcard_constraints:
@@ -53,6 +50,44 @@ def names(datasets):
 def memory(megabytes):
     """More memory with every attempt."""
     return lambda wildcards, attempt: megabytes * attempt
+
+
+def there(pattern, runs):
+    """The runs that have such a file; all of them unless the configuration allows that some are missing."""
+    return [run for run in runs if GRID.config.missing == "refused" or os.path.exists(pattern.format(run=run))]
+
+
+def absent(pattern, runs):
+    """The runs that are left out."""
+    return sorted(set(runs) - set(there(pattern, runs)))
+
+
+def files(pattern, runs):
+    """The files of the runs that are not left out."""
+    return [pattern.format(run=run) for run in there(pattern, runs)]
+
+
+def drawable(figure):
+    """Whether there is anything to draw a figure from; taken to be so unless missing runs are allowed."""
+    if figure == "figure4":
+        return bool(there(ADAPTATION, GRID.layer_runs))
+    if figure in ("joint_errors", "curves"):
+        return bool(there(METRICS if figure == "joint_errors" else DETECTOR, GRID.runs_of_figure(figure)))
+    run = GRID.figure_run(figure)
+    # What it shows of the cell is there with the last of its files.
+    return bool(there(ADAPTATION if figure == "figure2" else METRICS, [run.pose_set if figure == "figure2" else run.name]))
+
+
+def tables_and_figures(wildcards):
+    """All that is made of cells."""
+    figures = {name: f"results/figures/{name}.png" for name in GRID.figures}
+    if GRID.config.figures.explorer:
+        figures["explorer"] = "results/explorer.html"
+    return [
+        *(f"results/{table}.csv" for table in GRID.config.tables),
+        "results/claims.csv",
+        *(path for figure, path in figures.items() if drawable(figure)),
+    ]
 
 
 def caches(split, images):

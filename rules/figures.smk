@@ -54,7 +54,7 @@ rule figure3:
 
 rule figure4:
     input:
-        expand("results/pose_sets/{pose_set}/adaptation.json", pose_set=GRID.layer_runs),
+        lambda wildcards: files(ADAPTATION, GRID.layer_runs),
     output:
         png=report(
             "results/figures/figure4.png",
@@ -70,7 +70,8 @@ rule figure4:
         mem_mb=memory(500),
         runtime=5,
     params:
-        cell=GRID.layer_params(),
+        cell=lambda wildcards: GRID.layer_params(there(ADAPTATION, GRID.layer_runs)),
+        missing=lambda wildcards: absent(ADAPTATION, GRID.layer_runs),
         stamp=stamp("figures"),
     script:
         "../workflow_scripts/figure4.py"
@@ -78,7 +79,7 @@ rule figure4:
 
 rule joint_errors:
     input:
-        expand("results/cells/{cell}/metrics.json", cell=GRID.runs_of_figure("joint_errors")),
+        lambda wildcards: files(METRICS, GRID.runs_of_figure("joint_errors")),
     output:
         png=report(
             "results/figures/joint_errors.png",
@@ -94,6 +95,7 @@ rule joint_errors:
         mem_mb=memory(500),
         runtime=5,
     params:
+        missing=lambda wildcards: absent(METRICS, GRID.runs_of_figure("joint_errors")),
         stamp=stamp("figures"),
     script:
         "../workflow_scripts/joint_errors.py"
@@ -102,7 +104,7 @@ rule joint_errors:
 rule curves:
     input:
         # The logs beside a detector appear before it does.
-        expand("results/cells/{cell}/detector.safetensors", cell=GRID.runs_of_figure("curves")),
+        lambda wildcards: files(DETECTOR, GRID.runs_of_figure("curves")),
     output:
         png=report(
             "results/figures/curves.png",
@@ -118,8 +120,11 @@ rule curves:
         mem_mb=memory(500),
         runtime=5,
     params:
-        runs=GRID.runs_of_figure("curves"),
-        works=expand("results/trainings/{cell}/detector", cell=GRID.runs_of_figure("curves")),
+        runs=lambda wildcards: there(DETECTOR, GRID.runs_of_figure("curves")),
+        works=lambda wildcards: [
+            f"results/trainings/{run}/detector" for run in there(DETECTOR, GRID.runs_of_figure("curves"))
+        ],
+        missing=lambda wildcards: absent(DETECTOR, GRID.runs_of_figure("curves")),
         stamp=stamp("figures"),
     script:
         "../workflow_scripts/curves.py"

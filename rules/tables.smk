@@ -3,7 +3,7 @@
 
 rule table:
     input:
-        lambda wildcards: expand("results/cells/{cell}/metrics.json", cell=GRID.table_runs(wildcards.table)),
+        lambda wildcards: files(METRICS, GRID.table_runs(wildcards.table)),
     output:
         csv=report(
             "results/{table}.csv",
@@ -22,6 +22,7 @@ rule table:
         runtime=5,
     params:
         cell=lambda wildcards: GRID.table_params(wildcards.table),
+        runs=lambda wildcards: [GRID.cell_params(run) for run in GRID.table_runs(wildcards.table)],
         stamp=stamp("tabulate"),
     script:
         "../workflow_scripts/tabulate.py"
@@ -29,8 +30,8 @@ rule table:
 
 rule claims:
     input:
-        metrics=expand("results/cells/{cell}/metrics.json", cell=GRID.claim_runs),
-        adaptations=expand("results/pose_sets/{pose_set}/adaptation.json", pose_set=GRID.claim_adaptations),
+        metrics=lambda wildcards: files(METRICS, GRID.claim_runs),
+        adaptations=lambda wildcards: files(ADAPTATION, GRID.claim_adaptations),
     output:
         csv=report(
             "results/claims.csv",
@@ -46,7 +47,7 @@ rule claims:
         mem_mb=memory(500),
         runtime=5,
     params:
-        cell=GRID.claims_params(),
+        cell=lambda wildcards: GRID.claims_params(there(ADAPTATION, GRID.claim_adaptations)),
         stamp=stamp("claims"),
     script:
         "../workflow_scripts/claims.py"

@@ -79,7 +79,7 @@ def test_a_row_a_claim_from_the_files(tmp_path):
         "early": ClaimOptions(says="early", measure="adaptation", layers=True, comparisons=(("l1", "l2"),)),
         "faces": ClaimOptions(says="faces too", comparisons=(("f", "g"),)),
     }
-    claims(options, runs, adaptations, tmp_path / "c.csv", tmp_path / "c.md")
+    claims(options, runs, adaptations, {"mse": [], "adaptation": []}, tmp_path / "c.csv", tmp_path / "c.md")
     table = pd.read_csv(tmp_path / "c.csv").set_index("claim")
     assert (*table.reset_index().columns,) == COLUMNS
     assert table.verdict.to_dict() == {"lower": "holds", "same": "holds", "early": "holds"}
@@ -98,10 +98,74 @@ def test_a_row_a_claim_from_the_files(tmp_path):
 def test_one_seed_has_no_interval(tmp_path):
     runs = [write_run(tmp_path, name, name, [], 0, value, value) for name, value in {"a": 1.0, "b": 9.0}.items()]
     options = {"x": ClaimOptions(says="a", comparisons=(("a", "b"),))}
-    claims(options, runs, {}, tmp_path / "c.csv", tmp_path / "c.md")
+    claims(options, runs, {}, {"mse": [("a", 0), ("b", 0)]}, tmp_path / "c.csv", tmp_path / "c.md")
     row = pd.read_csv(tmp_path / "c.csv").iloc[0]
     assert row.verdict == "undecided"
     assert np.isnan(row.low_pct)
+    assert "88.9 % (no interval)" in (tmp_path / "c.md").read_text()
+
+
+def run_claims(folder, figures, options, seeds=3):
+    """Test claims on figures by cell and seed, of which those that are None are missing."""
+    files = [
+        write_run(folder, cell, cell, ["near"], seed, 2 * value, value)
+        for cell, values in figures.items()
+        for seed, value in enumerate(values)
+        if value is not None
+    ]
+    expected = {"mse": [(cell, seed) for cell in figures for seed in range(seeds)]}
+    claims(options, files, {}, expected, folder / "c.csv", folder / "c.md")
+    return pd.read_csv(folder / "c.csv").set_index("claim"), (folder / "c.md").read_text()
+
+
+def test_several_pairs_have_the_interval_of_their_means_and_each_its_own(tmp_path):
+    rng = np.random.default_rng(3)
+    figures = {name: rng.uniform(50, 100, 4).tolist() for name in "abcd"}
+    options = {"x": ClaimOptions(says="x", comparisons=(("a", "b"), ("c", "d"), ("a", "d")))}
+    table, text = run_claims(tmp_path, figures, options, seeds=4)
+    logs = [np.log(np.array(figures[first]) / figures[second]) for first, second in options["x"].comparisons]
+    low, high = stats.ttest_1samp(np.mean(logs, axis=0), 0).confidence_interval(0.95)
+    expected = 100 * (1 - np.exp([np.mean(logs), high, low]))
+    np.testing.assert_allclose(table.loc["x", ["effect_pct", "low_pct", "high_pct"]].astype(float), expected, rtol=1e-3)
+    for (first, second), own in zip(options["x"].comparisons, logs, strict=True):
+        low, high = stats.ttest_1samp(own, 0).confidence_interval(1 - 0.05 / 3)
+        effect, low, high = 100 * (1 - np.exp([own.mean(), high, low]))
+        cells = [cell.strip() for cell in next(line for line in text.splitlines() if f"| {first}  " in line
+                                               and f"| {second}  " in line).split("|")[1:-1]]  # fmt: skip
+        assert cells[3:5] == [f"{np.mean(figures[name]):.1f}" for name in (first, second)]
+        assert cells[5:] == [f"{effect:.1f} % ({low:.1f} to {high:.1f})", "yes" if effect > 0 else "no"]
+
+
+def test_a_missing_seed_is_left_out_and_named(tmp_path):
+    figures = {"a": [50.0, None, 52.0], "b": [100.0, 101.0, 99.0]}
+    table, text = run_claims(tmp_path, figures, {"x": ClaimOptions(says="a is better", comparisons=(("a", "b"),))})
+    assert (table.seeds["x"], table.verdict["x"], table.missing["x"]) == (2, "holds", "a seed 1")
+    assert "- a is better: a seed 1." in text
+    figures["a"][1] = 51.0
+    whole, complete = run_claims(tmp_path, figures, {"x": ClaimOptions(says="a is better", comparisons=(("a", "b"),))})
+    assert pd.isna(whole.missing["x"])
+    assert "Incomplete" not in complete
+
+
+def test_a_claim_of_which_a_pair_is_missing_cannot_hold_but_can_fail(tmp_path):
+    figures = {"a": [50.0, 51.0, 52.0], "b": [100.0, 101.0, 99.0], "c": [None, None, None]}
+    options = {
+        "up": ClaimOptions(says="up", comparisons=(("a", "b"), ("a", "c"))),
+        "down": ClaimOptions(says="down", comparisons=(("b", "a"), ("c", "a"))),
+        "none": ClaimOptions(says="none", comparisons=(("b", "c"),)),
+    }
+    table, text = run_claims(tmp_path, figures, options)
+    assert table.verdict.to_dict() == {"up": "undecided", "down": "does not hold"}
+    assert table.comparisons.to_dict() == {"up": 1, "down": 1}
+    assert "- none: c seed 0, 1, 2. Nothing is left to test it on." in text
+    assert "in no table" not in text
+
+
+def test_cells_without_a_seed_in_common_are_not_compared(tmp_path):
+    figures = {"a": [50.0, None], "b": [None, 99.0]}
+    table, text = run_claims(tmp_path, figures, {"x": ClaimOptions(says="x", comparisons=(("a", "b"),))}, seeds=2)
+    assert not len(table)
+    assert "- x: a seed 1; b seed 0. Nothing is left to test it on." in text
 
 
 def test_methods_are_compared_on_the_same_target_and_sources():
@@ -133,9 +197,11 @@ def test_every_claim_has_its_cells(others):
     # The paper's configuration has no recipe but the paper's.
     assert without == ({"flexpose-against-direct"} if others else set())
     grid = Grid(config)
-    assert [name for name, _ in grid.claims_params()["claims"]] == list(config.claims)
+    assert [name for name, _ in grid.claims_params(grid.claim_adaptations)["claims"]] == list(config.claims)
     assert len(grid.claim_adaptations) == config.generator.architecture.style_layers
-    assert grid.layer_params()["layers"] == list(range(1, config.generator.architecture.style_layers + 1))
+    assert grid.layer_params(grid.layer_runs)["layers"] == list(
+        range(1, config.generator.architecture.style_layers + 1)
+    )
     # What no table needs is not trained for a claim.
     tabled = {run for table in config.tables for run in grid.table_runs(table)}
     assert set(grid.claim_runs) <= tabled

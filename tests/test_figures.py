@@ -57,6 +57,9 @@ def test_errors_are_told_by_cell_and_joint(tmp_path):
     }
     text = drawn(tmp_path, figures.draw_joint_errors, files)
     assert all(word in text for word in ("near", "far", "head", "left hand"))
+    assert "missing" not in text
+    figures.draw_joint_errors(files, tmp_path / "c.png", tmp_path / "c.svg", ["far_s1"])
+    assert "missing: far_s1" in (tmp_path / "c.svg").read_text()
 
 
 def log(folder, first, steps, scale):

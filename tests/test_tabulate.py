@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from flexpose_core.errors import ConfigError, DataError
-from flexpose_core.files import write_json
+from flexpose_core.files import read_json, write_json
 from flexpose_core.stages.paper_tables import PAPER_TABLES
 from flexpose_core.stages.table_kinds import DISTANCES, KINDS, RESULTS, SAMPLES
 from flexpose_core.stages.tabulate import tabulate
@@ -31,10 +31,10 @@ def write_run(folder, name, method, sources, seed, mse, flip, target="upright", 
     return path
 
 
-def table(folder, runs, title="table1", kind="results", rho=0.1, rows=(), name="t"):
-    """Tabulate, and read the CSV file back."""
+def table(folder, runs, title="table1", kind="results", rho=0.1, rows=(), name="t", wanted=()):
+    """Tabulate, and read the CSV file back; `wanted` are the runs that there should be, if not those there are."""
     rhos = {"upright": rho, "all": 0.2}
-    tabulate(title, kind, runs, rhos, rows, folder / f"{name}.csv", folder / f"{name}.md")
+    tabulate(title, kind, wanted, runs, rhos, rows, folder / f"{name}.csv", folder / f"{name}.md")
     return pd.read_csv(folder / f"{name}.csv")
 
 
@@ -165,3 +165,78 @@ def test_baselines_tell_distances_by_pair_and_end_with_the_floor(tmp_path):
     assert found.seeds.fillna(0).tolist() == [1, 1, 2, 1, 1, 1, 0, 0]
     assert "33000.0" not in (tmp_path / "t.md").read_text()
     assert "real against real" in (tmp_path / "t.md").read_text()
+
+
+def wanted(files):
+    """What the runs of these files are."""
+    kept = ("name", "seed", "cell")
+    runs = [{key: value for key, value in read_json(path).items() if key in kept} for path in files]
+    return [{**run, "cell": {"annotation_set_size": None, **run["cell"]}} for run in runs]
+
+
+def text_row(folder, start, name="t"):
+    """Return the cells of a row of the table for reading."""
+    line = next(line for line in (folder / f"{name}.md").read_text().splitlines() if line.startswith(start))
+    return [cell.strip() for cell in line.split("|")[1:-1]]
+
+
+def test_with_nothing_missing_the_table_is_as_it_was(runs, tmp_path):
+    table(tmp_path, runs, name="a")
+    table(tmp_path, runs, name="b", wanted=wanted(runs))
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    assert (tmp_path / "a.md").read_bytes() == (tmp_path / "b.md").read_bytes()
+
+
+def test_a_missing_cell_is_marked_and_a_missing_seed_counted(runs, tmp_path):
+    # Both seeds of direct and the second of flexpose.
+    left = [runs[0], runs[1], runs[4], runs[6]]
+    found = table(tmp_path, left, wanted=wanted(runs))
+    assert tuple(found.columns) == (*RESULTS.columns, "missing_seeds")
+    assert found.method.tolist() == ["aligned", "direct", "flexpose", "flexpose"]
+    assert found.source.tolist() == ["upright", "near", "near", "far+near"]
+    assert found.seeds.tolist() == [2, 0, 1, 1]
+    assert found.missing_seeds.fillna("").tolist() == ["", "0, 1", "1", ""]
+    np.testing.assert_allclose(found.mse_pixel, [100, np.nan, 100, 200])
+    # Nothing is put in the place of Direct's figures.
+    figures = ["mse_pixel", "mse_pixel_flip", "mse_pixel_sd", "joint_distance", "pck", "pck_flip"]
+    assert found.loc[1, figures].isna().all()
+    assert found[["improvement_over_direct_pct", "gap_closed_pct"]].isna().all().all()
+    assert text_row(tmp_path, "| direct")[4:10] == ["missing", "", "", "", "", "0 of 2"]
+    assert text_row(tmp_path, "| flexpose")[4::5] == ["100.0", "1 of 2"]
+    text = (tmp_path / "t.md").read_text()
+    assert "**This table is incomplete.**" in text
+    assert "- d: seed 0, 1\n- f: seed 1\n" in text
+    assert "nan" not in text.lower().replace("finance", "")
+
+
+def test_an_ablation_keeps_its_rows_beside_the_papers(knobs, tmp_path):
+    found = table(tmp_path, knobs[:3] + knobs[4:], "table2", "ablation", rows=[0, 1, 6, 11], wanted=wanted(knobs))
+    assert found.row.tolist() == [0, 1, 6, 11]
+    assert found.seeds.tolist() == [1, 2, 0, 1]
+    assert found.layers.fillna("").tolist() == ["", "3", "1, 3", "all"]
+    np.testing.assert_allclose(found.paper_mse_pixel, [2.96, 4.61, 3.82, 5.28])
+    np.testing.assert_allclose(found.mse_pixel, [40, 52, np.nan, 70])
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_table_without_any_metrics_has_its_rows(knobs, tmp_path, kind):
+    found = table(tmp_path, [], "x", kind, wanted=wanted(knobs))
+    assert found.method.tolist() == ["aligned", *["flexpose-paper"] * 3]
+    assert found.seeds.tolist() == [0] * 4
+    assert found.mse_pixel.isna().all()
+    text = (tmp_path / "t.md").read_text()
+    assert text.count("| missing") == 4
+    assert "floor of sense" not in text
+
+
+def test_baselines_without_a_targets_metrics_have_no_floor_of_it(tmp_path):
+    more = {"distribution": distances(1.0), "distribution_floor": distances(0.5)}
+    runs = [
+        write_run(tmp_path, name, "kde", [], 0, 50.0, 40.0, target, more=more, shots=12)
+        for name, target in {"a": "upright", "b": "all"}.items()
+    ]
+    found = table(tmp_path, runs[:1], "baselines", "baselines", wanted=wanted(runs))
+    assert found.method.tolist() == ["kde", "kde", "real"]
+    assert found.target.tolist() == ["upright", "all", "upright"]
+    assert found.missing_seeds.isna().tolist() == [True, False, True]
+    assert text_row(tmp_path, "| kde")[4] == "50.0"

@@ -10,6 +10,7 @@ with reporting(snakemake.log[0], snakemake.threads):
         dict(msgspec.convert(cell["claims"], list[tuple[str, ClaimOptions]])),
         snakemake.input.metrics,
         dict(zip(snakemake.input.adaptations, map(tuple, cell["adaptations"]), strict=True)),
+        {measure: list(map(tuple, runs)) for measure, runs in cell["expected"].items()},
         snakemake.output.csv,
         snakemake.output.markdown,
     )

@@ -6,4 +6,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         dict(zip(snakemake.params.runs, snakemake.params.works, strict=True)),
         snakemake.output.png,
         snakemake.output.svg,
+        snakemake.params.missing,
     )

@@ -6,6 +6,7 @@ with reporting(snakemake.log[0], snakemake.threads):
     tabulate(
         snakemake.wildcards.table,
         cell["kind"],
+        snakemake.params.runs,
         snakemake.input,
         cell["pck_rho"],
         cell["paper_rows"],

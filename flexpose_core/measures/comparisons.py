@@ -50,6 +50,18 @@ def t_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
+def claimed_range(expects: Expectation, margin: float) -> tuple[float, float]:
+    """Return between which values ln r is as claimed."""
+    if expects == "better":
+        return -math.inf, 0.0
+    return (-math.log1p(margin) if expects == "alike" else -math.inf), math.log1p(margin)
+
+
+def pair_intervals(ratios: np.ndarray) -> list[Interval]:
+    """Return the interval of each row of (comparisons, seeds), at 1 - 0.05 / comparisons: all cover at once (Bonferroni)."""
+    return [t_interval(row, 1 - (1 - CONFIDENCE) / len(ratios)) for row in ratios]
+
+
 def judge(ratios: np.ndarray, expects: Expectation, margin: float) -> tuple[Interval, int, Verdict]:
     """Judge a claim by the logarithms of ratios (comparisons, seeds), which share their seeds.
 
@@ -65,14 +77,8 @@ def judge(ratios: np.ndarray, expects: Expectation, margin: float) -> tuple[Inte
     -------
     The interval of ln r, how many comparisons are as claimed in their means, and the verdict.
     """
-    low, high = -math.inf, math.log1p(margin)
-    if expects == "better":
-        high = 0.0
-    elif expects == "alike":
-        low = -high
-    overall = t_interval(ratios.mean(axis=0))
-    strict = 1 - (1 - CONFIDENCE) / len(ratios)
-    single = [t_interval(row, strict) for row in ratios]
+    low, high = claimed_range(expects, margin)
+    overall, single = t_interval(ratios.mean(axis=0)), pair_intervals(ratios)
     good = sum(low < one.mean < high for one in single)
 
     def refuted(interval: Interval) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jsonschema
 import msgspec
@@ -27,6 +27,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     seeds: Annotated[int, Meta(ge=1)] = 1
     sample_shards: Annotated[int, Meta(ge=1)] = 2
+    missing: Literal["refused", "allowed"] = "refused"
     datasets: dict[Name, DatasetOptions]
     guidance: dict[Name, GuidanceOptions]
     regressor: RegressorOptions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,13 @@ def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of width × height inches; no display is needed."""
     matplotlib.rcParams.update(_STYLE)
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def name_missing(figure: Figure, missing: Sequence[str]) -> None:
+    """Say above a figure which runs belong in it and are not there."""
+    if missing:
+        lines = textwrap.wrap(f"missing: {', '.join(missing)}", int(12 * figure.get_figwidth()))
+        figure.suptitle("\n".join(lines), fontsize="small", color="tab:red")
 
 
 def write_figure(figure: Figure, out_png: Path, out_svg: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json, write_text
-from flexpose_core.measures.comparisons import judge, log_ratios, lower_pct
+from flexpose_core.measures.comparisons import Interval, claimed_range, judge, log_ratios, lower_pct, pair_intervals
 from flexpose_core.options.claims import ClaimOptions
 from flexpose_core.stages.tabulate import read_metrics
 
@@ -33,6 +33,7 @@ COLUMNS = (
     "high_pct",
     "verdict",
     "cells",
+    "missing",
 )
 _STATISTIC = {
     "mse": "flip-aware MSE-Pixel of the test split",
@@ -49,19 +50,23 @@ interval is Student's, of the seeds' means over pairs. With one seed there is no
 - **alike**: holds if the whole interval, and each pair's mean, is within the margin: a ratio from 1 / (1 + margin) to 1 + margin.
 
 A claim does not hold if none of its interval is as claimed, or none of a single pair's interval (at 1 - 0.05 / pairs). All else is
-undecided. The intervals cover the seeds alone: shots, training and sampling, not other data."""
+undecided, and so is a claim that would hold but for a pair whose runs are missing. The intervals cover the seeds alone: shots,
+training and sampling, not other data. They are not corrected for the number of claims: of twenty with nothing in them, one may be
+decided by chance."""
 
 
 def claims(
     options: Mapping[str, ClaimOptions],
     metrics_files: Sequence[Path],
     adaptations: Mapping[Path, tuple[str, int]],
+    expected: Mapping[str, Sequence[tuple[str, int]]],
     out_csv: Path,
     out_markdown: Path,
 ) -> None:
     """Write one row a claim: the cells compared, the statistic, the effect with its interval, and the verdict.
 
-    A pair with a cell that has no metrics file is left out, and named below the table.
+    A pair with a cell that has no figures is left out, and named below the table: with cells that are in no table the claim is
+    tested on the rest; with cells whose runs are missing it cannot hold. A seed that any of the cells lacks is left out of all.
 
     Parameters
     ----------
@@ -69,18 +74,100 @@ def claims(
         Claims by name, written out as pairs of cells.
     adaptations
         The metrics files of adaptations, each with its cell and seed.
+    expected
+        For each measure the cells and seeds that have figures if all is there.
     """
     figures = {"mse": detection_figures(metrics_files), "adaptation": adaptation_figures(adaptations)}
-    rows, missing = [], {}
-    for name, claim in options.items():
-        own = figures[claim.measure]
-        pairs = [pair for pair in claim.comparisons if all(cell in own for cell in pair)]
-        missing[name] = sorted({cell for pair in claim.comparisons for cell in pair} - set(own))
-        if pairs:
-            rows.append(tested(name, claim, pairs, own))
+    wanted = {measure: _by_cell(runs) for measure, runs in expected.items()}
+    tested_claims = {
+        name: Tested(name, claim, figures[claim.measure], wanted[claim.measure]) for name, claim in options.items()
+    }
+    rows = [claim.row() for claim in tested_claims.values() if claim.seeds]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     write_text(out_csv, table.to_csv(index=False, float_format="%.4f"))
-    write_text(out_markdown, render_claims(table, options, missing))
+    write_text(out_markdown, render_claims(table, tested_claims))
+
+
+def _by_cell(runs: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
+    seeds: dict[str, list[int]] = {}
+    for cell, seed in runs:
+        seeds.setdefault(cell, []).append(seed)
+    return seeds
+
+
+class Tested:
+    """A claim with its figures.
+
+    Parameters
+    ----------
+    figures
+        A figure of each cell and seed.
+    wanted
+        The seeds of each cell that have figures if all is there.
+    """
+
+    def __init__(self, name: str, claim: ClaimOptions, figures: Figures, wanted: Mapping[str, Sequence[int]]) -> None:
+        self.name, self.claim, self.figures = name, claim, figures
+        self.pairs = [pair for pair in claim.comparisons if all(cell in figures for cell in pair)]
+        cells = list(dict.fromkeys(cell for pair in claim.comparisons for cell in pair))
+        self.untabled = sorted(cell for cell in cells if cell not in wanted and cell not in figures)
+        self.missing = {
+            cell: lacking
+            for cell in cells
+            if (lacking := [seed for seed in wanted.get(cell, ()) if seed not in figures.get(cell, {})])
+        }
+        self.pair_is_missing = any(cell in self.missing and cell not in figures for cell in cells)
+        shared = [set(figures[cell]) for pair in self.pairs for cell in pair]
+        self.seeds = sorted(set.intersection(*shared)) if shared else []
+        if self.seeds:
+            self.ratios = np.stack(
+                [log_ratios(self.of_seeds(first), self.of_seeds(second)) for first, second in self.pairs]
+            )
+
+    def of_seeds(self, cell: str) -> list[float]:
+        """Return a cell's figures of the seeds that all cells share."""
+        return [self.figures[cell][seed] for seed in self.seeds]
+
+    @property
+    def lacks(self) -> str:
+        """The runs that are missing, for people."""
+        return "; ".join(f"{cell} seed {', '.join(map(str, seeds))}" for cell, seeds in self.missing.items())
+
+    def row(self) -> dict[str, Any]:
+        """Return the claim's row of the table."""
+        claim = self.claim
+        interval, good, verdict = judge(self.ratios, claim.expects, claim.margin_pct / 100)
+        return {
+            "claim": self.name,
+            "says": claim.says,
+            "expects": claim.expects,
+            "measure": _STATISTIC[claim.measure],
+            "margin_pct": np.nan if claim.expects == "better" else claim.margin_pct,
+            "comparisons": len(self.pairs),
+            "as_claimed": good,
+            "seeds": len(self.seeds),
+            **_percents(interval),
+            "verdict": "undecided" if verdict == "holds" and self.pair_is_missing else verdict,
+            "cells": "; ".join(f"{first} : {second}" for first, second in self.pairs),
+            "missing": self.lacks,
+        }
+
+    def pair_rows(self) -> list[dict[str, Any]]:
+        """Return a row a pair, for reading: both cells' means and the pair's own effect."""
+        low, high = claimed_range(self.claim.expects, self.claim.margin_pct / 100)
+        digits = 1 if self.claim.measure == "mse" else 3
+        return [
+            {
+                "Claim": self.claim.says,
+                "First": first,
+                "Second": second,
+                "First's mean": f"{np.mean(self.of_seeds(first)):.{digits}f}",
+                "Second's mean": f"{np.mean(self.of_seeds(second)):.{digits}f}",
+                "Lower by": _effect(_percents(interval)),
+                "As claimed": "yes" if low < interval.mean < high else "no",
+            }
+            for (first, second), interval in zip(self.pairs, pair_intervals(self.ratios), strict=True)
+        ]
 
 
 def detection_figures(files: Sequence[Path]) -> Figures:
@@ -102,37 +189,7 @@ def adaptation_figures(files: Mapping[Path, tuple[str, int]]) -> Figures:
     return figures
 
 
-def tested(name: str, claim: ClaimOptions, pairs: Sequence[tuple[str, str]], figures: Figures) -> dict[str, Any]:
-    """Return a row of the table; raises DataError if the cells of the pairs have no seed in common."""
-    seeds = sorted(set.intersection(*(set(figures[cell]) for pair in pairs for cell in pair)))
-    if not seeds:
-        raise DataError(f"claims.{name}: expected a seed that all its cells have, found none")
-    ratios = np.stack(
-        [
-            log_ratios([figures[first][seed] for seed in seeds], [figures[second][seed] for seed in seeds])
-            for first, second in pairs
-        ]
-    )
-    interval, good, verdict = judge(ratios, claim.expects, claim.margin_pct / 100)
-    return {
-        "claim": name,
-        "says": claim.says,
-        "expects": claim.expects,
-        "measure": _STATISTIC[claim.measure],
-        "margin_pct": np.nan if claim.expects == "better" else claim.margin_pct,
-        "comparisons": len(pairs),
-        "as_claimed": good,
-        "seeds": len(seeds),
-        "effect_pct": lower_pct(interval.mean),
-        # A single seed has no interval: the cells stay empty.
-        "low_pct": lower_pct(interval.high) if math.isfinite(interval.high) else np.nan,
-        "high_pct": lower_pct(interval.low) if math.isfinite(interval.low) else np.nan,
-        "verdict": verdict,
-        "cells": "; ".join(f"{first} : {second}" for first, second in pairs),
-    }
-
-
-def render_claims(table: pd.DataFrame, options: Mapping[str, ClaimOptions], missing: Mapping[str, list[str]]) -> str:
+def render_claims(table: pd.DataFrame, tested: Mapping[str, Tested]) -> str:
     """Return the table for reading, its rule above it, the pairs and what is left out below it."""
     lines = ["# Claims", "", _NOTE, ""]
     if len(table):
@@ -148,23 +205,48 @@ def render_claims(table: pd.DataFrame, options: Mapping[str, ClaimOptions], miss
             }
             for row in table.to_dict("records")
         ]
+        pairs = [row for name in table.claim for row in tested[name].pair_rows()]
         lines += [
             pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True),
             "",
-            "The pairs, first : second:",
+            "The pairs, with means over the same seeds (px² for MSE-Pixel), and intervals at 1 - 0.05 / pairs of the claim:",
+            "",
+            pd.DataFrame(pairs).to_markdown(index=False, disable_numparse=True),
             "",
         ]
-        lines += [f"- {row['says']}: {row['cells']}." for row in table.to_dict("records")]
-        lines.append("")
     present = set(table.claim)
-    left_out = [name for name in options if name not in present]
-    partly = [name for name in options if name in present and missing[name]]
-    for title, names in {"Left out": left_out, "Tested without some of their pairs": partly}.items():
+    for title, kept in {"Left out": False, "Tested without some of their pairs": True}.items():
+        names = [name for name, claim in tested.items() if (name in present) == kept and claim.untabled]
         if names:
             lines += [f"{title}, as these cells are in no table of the configuration:", ""]
-            lines += [f"- {options[name].says}: {', '.join(missing[name]) or 'no cells to compare'}." for name in names]
+            lines += [f"- {tested[name].claim.says}: {', '.join(tested[name].untabled)}." for name in names]
             lines.append("")
+    empty = [claim.claim.says for claim in tested.values() if not claim.claim.comparisons]
+    if empty:
+        lines += ["Left out, as the configuration has no cells to compare:", "", *(f"- {says}." for says in empty), ""]
+    lacking = {name: claim for name, claim in tested.items() if claim.missing}
+    if lacking:
+        lines += [
+            "**Incomplete**: these runs have no metrics, because a job of theirs failed or has not been run. Their seeds, or their "
+            "cells' pairs, are left out:",
+            "",
+            *(
+                f"- {claim.claim.says}: {claim.lacks}"
+                + ("." if name in present else ". Nothing is left to test it on.")
+                for name, claim in lacking.items()
+            ),
+            "",
+        ]
     return "\n".join(lines)
+
+
+def _percents(interval: Interval) -> dict[str, float]:
+    """Return by how many percent lower; a single seed has no interval: its ends are empty."""
+    ends = {"low_pct": interval.high, "high_pct": interval.low}
+    return {
+        "effect_pct": lower_pct(interval.mean),
+        **{name: lower_pct(end) if math.isfinite(end) else np.nan for name, end in ends.items()},
+    }
 
 
 def _margin(margin: float) -> str:
@@ -172,5 +254,5 @@ def _margin(margin: float) -> str:
 
 
 def _effect(row: Mapping[Any, Any]) -> str:
-    interval = "" if pd.isna(row["low_pct"]) else f" ({row['low_pct']:.1f} to {row['high_pct']:.1f})"
-    return f"{row['effect_pct']:.1f} %{interval}"
+    interval = "no interval" if pd.isna(row["low_pct"]) else f"{row['low_pct']:.1f} to {row['high_pct']:.1f}"
+    return f"{row['effect_pct']:.1f} % ({interval})"

@@ -11,11 +11,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json
-from flexpose_core.rendering.charts import new_figure, write_figure
+from flexpose_core.rendering.charts import name_missing, new_figure, write_figure
 from flexpose_core.stages.tabulate import read_metrics
 
 
-def draw_layer_losses(files: Sequence[Path], layers: Sequence[int], out_png: Path, out_svg: Path) -> None:
+def draw_layer_losses(
+    files: Sequence[Path], layers: Sequence[int], out_png: Path, out_svg: Path, missing: Sequence[str] = ()
+) -> None:
     """Draw Figure 4: the loss of Eq. 5 before and after adapting a single layer, against the layer, each seed a point.
 
     Parameters
@@ -24,6 +26,8 @@ def draw_layer_losses(files: Sequence[Path], layers: Sequence[int], out_png: Pat
         Metrics files of adaptations.
     layers
         The layer that each changed.
+    missing
+        Runs that belong here and have no file; the figure says so.
     """
     losses = layer_losses(files, layers)
     figure = new_figure(6, 3.5)
@@ -39,6 +43,7 @@ def draw_layer_losses(files: Sequence[Path], layers: Sequence[int], out_png: Pat
     axes.set_xlabel("layer l that is adapted, from coarse to fine")
     axes.set_ylabel("loss of Eq. 5")
     axes.legend()
+    name_missing(figure, missing)
     write_figure(figure, out_png, out_svg)
 
 
@@ -55,10 +60,11 @@ def layer_losses(files: Sequence[Path], layers: Sequence[int]) -> dict[int, dict
     return dict(sorted(found.items()))
 
 
-def draw_joint_errors(files: Sequence[Path], out_png: Path, out_svg: Path) -> None:
+def draw_joint_errors(files: Sequence[Path], out_png: Path, out_svg: Path, missing: Sequence[str] = ()) -> None:
     """Draw each joint's mean distance from the truth in px at 128 for each cell; bars are standard deviations over seeds.
 
-    Distances are those of the test split under the better left/right labelling of each sample.
+    Distances are those of the test split under the better left/right labelling of each sample. Runs that have no file are
+    named in the figure.
     """
     errors = joint_errors([read_metrics(path) for path in files])
     joints = list(next(iter(errors.values())))
@@ -74,6 +80,7 @@ def draw_joint_errors(files: Sequence[Path], out_png: Path, out_svg: Path) -> No
     axes.set_xticks(range(len(joints)), [joint.replace("_", " ") for joint in joints], rotation=60, ha="right")
     axes.set_ylabel("mean distance, px at 128")
     axes.legend()
+    name_missing(figure, missing)
     write_figure(figure, out_png, out_svg)
 
 
@@ -89,13 +96,15 @@ def joint_errors(entries: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, li
     return errors
 
 
-def draw_curves(works: Mapping[str, Path], out_png: Path, out_svg: Path) -> None:
+def draw_curves(works: Mapping[str, Path], out_png: Path, out_svg: Path, missing: Sequence[str] = ()) -> None:
     """Draw what the detectors' trainings logged against the step, one panel a scalar and one line a run.
 
     Parameters
     ----------
     works
         Each run's folder of its training.
+    missing
+        Runs that belong here and have no detector; the figure says so.
 
     Raises
     ------
@@ -118,6 +127,7 @@ def draw_curves(works: Mapping[str, Path], out_png: Path, out_svg: Path) -> None
         axes.set_axis_off()
     lines = {label: line for axes in grid for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(list(lines.values()), list(lines), loc="outside lower center")
+    name_missing(figure, missing)
     write_figure(figure, out_png, out_svg)
 
 

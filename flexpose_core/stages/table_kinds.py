@@ -60,7 +60,7 @@ def figure(name: str, digits: int) -> Callable[[Row], str]:
 
 def plain(name: str, form: str = "{}") -> Callable[[Row], str]:
     """Return how a single value is shown, as nothing if it is missing."""
-    return lambda row: "" if pd.isna(row[name]) else form.format(row[name])
+    return lambda row: "" if pd.isna(row.get(name)) else form.format(row[name])
 
 
 def with_deviations(*names: str) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ RESULTS = TableKind(
         "MSE-Pixel": figure("mse_pixel", 1),
         "MSE flip": figure("mse_pixel_flip", 1),
         "Distance": plain("joint_distance", "{:.2f}"),
-        "PCK": lambda row: f"{row['pck']:.3f} (ρ = {row['pck_rho']:g})",
+        "PCK": lambda row: "" if pd.isna(row["pck"]) else f"{row['pck']:.3f} (ρ = {row['pck_rho']:g})",
         "PCK flip": plain("pck_flip", "{:.3f}"),
         "Seeds": plain("seeds"),
         "Better than Direct by": plain("improvement_over_direct_pct", "{:.1f} %"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import read_json, write_text
+from flexpose_core.stages import missing
 from flexpose_core.stages.paper_tables import PAPER_COLUMNS, PAPER_TABLES
 from flexpose_core.stages.table_kinds import DETECTION, DISTANCES, KINDS, SAMPLES, TableKind
 
@@ -35,6 +36,7 @@ _MEASURES = (*DETECTION, *DISTANCES, *SAMPLES)
 def tabulate(
     name: str,
     kind: str,
+    runs: Sequence[Mapping[str, Any]],
     metrics_files: Sequence[Path],
     pck_rho: dict[str, float],
     paper_rows: Sequence[int],
@@ -43,33 +45,42 @@ def tabulate(
 ) -> None:
     """Write a table from the metrics files of its cells, a cell's seeds averaged; rows in the order of the files.
 
-    The paper's own table of that name, such as "table1", is printed below it.
+    The paper's own table of that name, such as "table1", is printed below it. A cell without metrics has a row without figures,
+    and if any seed is missing, a column `missing_seeds` tells which.
 
     Parameters
     ----------
     kind
         A key of `KINDS`.
+    runs
+        The runs that the table is of, in its order, each with the "name", "cell" and "seed" that its metrics have.
+    metrics_files
+        The metrics of these runs, or of those of them that have any.
     paper_rows
         The number of each cell's row in the paper's table of that name; empty to leave the paper's figures out.
     """
     entries = [read_metrics(path) for path in metrics_files]
+    absent = missing.missing_seeds(runs, entries)
     table = summarise(entries, pck_rho)
+    if absent:
+        described = {run["name"]: _factors(run, pck_rho, run["cell"]["annotation_set_size"]) for run in runs}
+        table = missing.with_missing(table, absent, described)
     if paper_rows:
         table = beside_paper(table, name, paper_rows)
     if kind == "baselines":
         table = with_floors(by_pair(table), entries)
     floors = {entry["cell"]["target"]: entry["test_floor"] for entry in entries}
-    columns = table.reindex(columns=list(KINDS[kind].columns))
+    columns = table.reindex(columns=[*KINDS[kind].columns, *([missing.COLUMN] if absent else [])])
     write_text(out_csv, columns.to_csv(index=False, float_format="%.4f"))
-    write_text(out_markdown, render_markdown(name, KINDS[kind], table, floors, pck_rho))
+    write_text(out_markdown, render_markdown(name, KINDS[kind], table, floors, pck_rho, absent))
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
     """Read a cell's metrics file; raises DataError if it is not one."""
     entry = read_json(path)
-    missing = {"name", "cell", "seed", "test", "test_floor"} - set(entry)
-    if missing:
-        raise DataError(f"{path}: expected a cell's metrics, found no {sorted(missing)[0]!r}")
+    lacking = {"name", "cell", "seed", "test", "test_floor"} - set(entry)
+    if lacking:
+        raise DataError(f"{path}: expected a cell's metrics, found no {sorted(lacking)[0]!r}")
     return entry
 
 
@@ -80,7 +91,11 @@ def summarise(entries: Sequence[dict[str, Any]], pck_rho: dict[str, float]) -> p
     flip-aware MSE, D that of `direct` with the same target and source, and A that of `aligned` with the same target. Both are
     empty where D or A is missing, and for D and A themselves where they say nothing.
     """
-    runs = pd.DataFrame([_row(entry, pck_rho[entry["cell"]["target"]]) for entry in entries])
+    gains_of = ("improvement_over_direct_pct", "gap_closed_pct")
+    if not entries:
+        deviations = [f"{name}_sd" for name in _MEASURES]
+        return pd.DataFrame(columns=[*_FACTORS, *_MEASURES, *deviations, "seeds", *gains_of])
+    runs = pd.DataFrame([_row(entry, pck_rho) for entry in entries])
     groups = runs.groupby(list(_FACTORS), sort=False, dropna=False)
     measures = groups[list(_MEASURES)]
     # One seed has no standard deviation: the cell stays empty.
@@ -91,8 +106,8 @@ def summarise(entries: Sequence[dict[str, Any]], pck_rho: dict[str, float]) -> p
     aligned = table[table.method == "aligned"].set_index("target").mse_pixel_flip
     direct = table[table.method == "direct"].set_index(["target", "source"]).mse_pixel_flip
     gains = [_gains(row, direct, aligned) for row in table.itertuples()]
-    table["improvement_over_direct_pct"] = [gain for gain, _ in gains]
-    table["gap_closed_pct"] = [closed for _, closed in gains]
+    for name, values in zip(gains_of, zip(*gains, strict=True), strict=True):
+        table[name] = values
     return table
 
 
@@ -105,8 +120,9 @@ def _gains(row: Any, direct: pd.Series, aligned: pd.Series) -> tuple[float, floa
     return 100 * gain / worst, closed
 
 
-def _row(entry: dict[str, Any], rho: float) -> dict[str, Any]:
-    cell, test, distribution = entry["cell"], entry["test"], entry.get("distribution", {})
+def _factors(entry: Mapping[str, Any], pck_rho: dict[str, float], size: int | None) -> dict[str, Any]:
+    """Return what a run is; `size` is how many poses its annotation set has."""
+    cell = entry["cell"]
     layers, own = cell.get("layers"), not cell["sources"] and not cell.get("shots")
     return {
         "name": entry["name"],
@@ -114,12 +130,21 @@ def _row(entry: dict[str, Any], rho: float) -> dict[str, Any]:
         "guidance": cell.get("guidance"),
         "target": cell["target"],
         "source": "+".join(cell["sources"]) or (cell["target"] if own else "none"),
-        "annotation_set_size": entry["annotation_set_size"],
+        "annotation_set_size": size,
         # The target's own poses come from no generator; the detector draws them in one channel.
         "channels": 1 if own else cell.get("channels"),
         "shots": cell.get("shots"),
         "layers": layers if isinstance(layers, str | None) else ", ".join(map(str, layers)),
-        "pck_rho": rho,
+        "pck_rho": pck_rho[cell["target"]],
+    }
+
+
+def _row(entry: dict[str, Any], pck_rho: dict[str, float]) -> dict[str, Any]:
+    test, distribution = entry["test"], entry.get("distribution", {})
+    factors = _factors(entry, pck_rho, entry["annotation_set_size"])
+    rho = factors["pck_rho"]
+    return {
+        **factors,
         "mse_pixel": test["as_is"]["mse"],
         "mse_pixel_flip": test["flip_aware"]["mse"],
         "joint_distance": test["as_is"]["mean_distance"],
@@ -162,14 +187,23 @@ def with_floors(table: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> pd.Da
     rows = []
     for target in dict.fromkeys(table.target):
         floors = pd.DataFrame([entry["distribution_floor"] for entry in entries if entry["cell"]["target"] == target])
+        if not len(floors):
+            continue
         # Shots differ between seeds, and so does the distance from them; the rest is the same in all.
         rows.append({"method": "real", "target": target, "source": target, **floors.mean().to_dict()})
+    if not rows:
+        return table
     floors = pd.DataFrame(rows).astype({"method": object})
     return pd.concat([table, floors], ignore_index=True).astype({name: table[name].dtype for name in _COUNTS})
 
 
 def render_markdown(
-    name: str, kind: TableKind, table: pd.DataFrame, floors: dict[str, Any], pck_rho: dict[str, float]
+    name: str,
+    kind: TableKind,
+    table: pd.DataFrame,
+    floors: dict[str, Any],
+    pck_rho: dict[str, float],
+    absent: Mapping[str, Sequence[int]],
 ) -> str:
     """Return the table for reading, the floor of sense and the paper's own table of that name, if it has one, below it."""
     title = re.sub(r"^table(\d+)$", r"Table \1", name).replace("baselines", "Baselines")
@@ -180,11 +214,15 @@ def render_markdown(
         "",
         _measured(table, kind),
         "",
-        "The floor of sense, the mean training pose as the answer to every image:",
-        "",
-        _floors(floors, pck_rho),
-        "",
+        *missing.note(absent),
     ]
+    if floors:
+        lines += [
+            "The floor of sense, the mean training pose as the answer to every image:",
+            "",
+            _floors(floors, pck_rho),
+            "",
+        ]
     if name in PAPER_TABLES:
         columns = PAPER_COLUMNS[name]
         printed = pd.DataFrame(PAPER_TABLES[name], columns=list(columns))
@@ -199,7 +237,7 @@ def render_markdown(
 
 def _measured(table: pd.DataFrame, kind: TableKind) -> str:
     rows = [
-        {heading: text(row) for heading, text in kind.shown.items()}  # type: ignore[arg-type]
+        missing.marked(row, {heading: text(row) for heading, text in kind.shown.items()}, "MSE-Pixel")  # type: ignore[arg-type]
         for row in table.to_dict("records")
     ]
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
