@@ -31,6 +31,7 @@ rule all:
     default_target: True
     input:
         tables_and_figures,
+        "results/cards",
         expand("results/data/{dataset}/contact_sheet.png", dataset=GRID.datasets),
 
 

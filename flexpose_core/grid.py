@@ -17,6 +17,7 @@ from flexpose_core.datasets import reader_name
 from flexpose_core.datasets.catalogue import paper_sizes
 from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.errors import ConfigError
+from flexpose_core.files import digest
 from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.options.grid import Cell, MethodOptions
@@ -75,6 +76,16 @@ class Grid:
         cells = [self.config.cells[name] for table in self.config.tables.values() for name in table.cells]
         used = {dataset for cell in cells for dataset in (cell.target, *cell.sources)}
         return [name for name in self.config.datasets if name in used]
+
+    @property
+    def tabled_runs(self) -> list[str]:
+        """The runs of all tables."""
+        return [f"{cell}_s{seed}" for cell in self.config.tabled for seed in range(self.config.seeds)]
+
+    @property
+    def checksum(self) -> str:
+        """A checksum of all options, whatever their order."""
+        return digest(repr(plain(self.config)).encode())
 
     def run(self, name: str) -> Run:
         """Return a run by name; raises ConfigError naming the unknown cell."""

@@ -37,6 +37,7 @@ rule adapt:
         picture=report(
             "results/pose_sets/{pose_set}/adaptation.png",
             category="Adaptation",
+            caption="../report/adaptation.rst",
             labels={"pose set": "{pose_set}"},
         ),
     log:

@@ -6,6 +6,7 @@ import re
 from flexpose_core.datasets import reader_module
 from flexpose_core.errors import FlexPoseError
 from flexpose_core.grid import Grid
+from flexpose_core.lineage import facts
 from flexpose_core.options.config import load_config
 from flexpose_core.stamp import code_stamp
 from snakemake.exceptions import WorkflowError
@@ -75,7 +76,9 @@ def drawable(figure):
         return bool(there(METRICS if figure == "joint_errors" else DETECTOR, GRID.runs_of_figure(figure)))
     run = GRID.figure_run(figure)
     # What it shows of the cell is there with the last of its files.
-    return bool(there(ADAPTATION if figure == "figure2" else METRICS, [run.pose_set if figure == "figure2" else run.name]))
+    return bool(
+        there(ADAPTATION if figure == "figure2" else METRICS, [run.pose_set if figure == "figure2" else run.name])
+    )
 
 
 def tables_and_figures(wildcards):
@@ -155,12 +158,16 @@ def target_cache(split):
     return lambda wildcards: f"results/data/{GRID.run(wildcards.cell).cell.target}/{split}.h5"
 
 
+def beside_snakefile(path):
+    """A file of the workflow, wherever the working directory is."""
+    return os.path.relpath(os.path.join(workflow.basedir, path))
+
+
 def explorer_inputs(wildcards):
     """What the page of one cell shows: its generator before and after, its shots, its detector and the target's images."""
     run = GRID.figure_run("explorer")
     return {
-        # Beside the Snakefile, wherever the working directory is.
-        "template": os.path.relpath(os.path.join(workflow.basedir, "report/explorer.html")),
+        "template": beside_snakefile("report/explorer.html"),
         "generator": f"results/priors/{run.prior}/generator.safetensors",
         "regressor": f"results/priors/{run.prior}/regressor.safetensors",
         "transfer": f"results/pose_sets/{run.pose_set}/transfer.safetensors",

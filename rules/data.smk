@@ -78,6 +78,7 @@ rule contact_sheet:
         report(
             "results/data/{dataset}/contact_sheet.png",
             category="Data",
+            caption="../report/contact_sheet.rst",
             labels={"dataset": "{dataset}"},
         ),
     log:
@@ -98,7 +99,12 @@ rule distances:
         floors=caches("val", images=True),
         sources=caches("train", images=False),
     output:
-        report("results/data/distances.csv", category="Data"),
+        report(
+            "results/data/distances.csv",
+            category="Data",
+            caption="../report/distances.rst",
+            labels={"dataset": "all, compared"},
+        ),
     log:
         "results/logs/data/distances.log",
     threads: 1

@@ -61,8 +61,9 @@ rule evaluate:
         metrics=ensure("results/cells/{cell}/metrics.json", non_empty=True),
         picture=report(
             "results/cells/{cell}/predictions.png",
-            category="Detection",
-            labels={"cell": "{cell}"},
+            category="Cells",
+            caption="../report/predictions.rst",
+            labels={"cell": "{cell}", "view": "test images"},
         ),
     log:
         "results/logs/cells/{cell}_evaluate.log",

@@ -142,7 +142,7 @@ rule explorer:
         mem_mb=memory(2000),
         runtime=15,
     params:
-        about=lambda wildcards: GRID.facts(GRID.figure_run("explorer").name),
+        about=lambda wildcards: facts(GRID, GRID.figure_run("explorer").name),
         stamp=stamp("explorer"),
     script:
         "../workflow_scripts/explorer.py"

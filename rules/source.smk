@@ -41,6 +41,7 @@ rule train_generator:
         picture=report(
             "results/priors/{prior}/generator.png",
             category="Priors",
+            caption="../report/generator.rst",
             labels={"prior": "{prior}"},
         ),
     log:

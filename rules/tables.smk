@@ -28,6 +28,33 @@ rule table:
         "../workflow_scripts/tabulate.py"
 
 
+rule cards:
+    input:
+        metrics=lambda wildcards: files(METRICS, GRID.tabled_runs),
+        template=beside_snakefile("report/cell.html"),
+    output:
+        report(
+            directory("results/cards"),
+            patterns=["{card}.html"],
+            category="Cells",
+            caption="../report/cards.rst",
+            labels={"cell": "{card}", "view": "options and run times"},
+        ),
+    log:
+        "results/logs/cards.log",
+    threads: 1
+    resources:
+        mem_mb=memory(500),
+        runtime=10,
+    params:
+        # All options, as a checksum: the report repeats what stands here for every cell.
+        config=GRID.checksum,
+        benchmarks="results/benchmarks",
+        stamp=stamp("cards"),
+    script:
+        "../workflow_scripts/cards.py"
+
+
 rule claims:
     input:
         metrics=lambda wildcards: files(METRICS, GRID.claim_runs),

@@ -61,6 +61,19 @@ class Project:
         return jobs
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """A headless browser."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `dev`")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found)
+        yield started
+        started.close()
+
+
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path)

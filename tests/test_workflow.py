@@ -100,6 +100,11 @@ class TestOutputs:
         for name in ("table1.csv", "claims.csv", "figures/figure3.png", "figures/curves.png", "contact_sheet.png"):
             assert name in page
         assert "t-SNE of source poses" in page
+        runs = {path.parent.name for path in (finished_project.folder / "results").glob("cells/*/metrics.json")}
+        cards = {path.stem for path in (finished_project.folder / "results/cards").glob("*.html")}
+        assert cards == runs
+        assert all(f"{run}.html" in page for run in runs)
+        assert "options and run times" in page
 
     def test_pictures_and_cards_are_there(self, finished_project):
         results = finished_project.folder / "results"

@@ -1,0 +1,90 @@
+"""What a run is and comes from, for people: its facts, and every job that it depends on with that job's options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flexpose_core.grid import Grid, Run
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job behind a run.
+
+    Parameters
+    ----------
+    stage
+        The module of `flexpose_core.stages` that did it.
+    of
+        What it was done for: a dataset, a prior, a guidance set, a pose set or the run itself. Runs share jobs of one name.
+    options
+        All that it depends on beside its input files.
+    benchmarks
+        Where its run times are, below the results folder; none for jobs that take seconds and are not timed.
+    """
+
+    stage: str
+    of: str
+    options: dict[str, Any]
+    benchmarks: tuple[str, ...] = ()
+
+
+def facts(grid: Grid, name: str) -> dict[str, str]:
+    """Return what a run is, in words."""
+    run = grid.run(name)
+    layers, size = grid.cell_params(name)["cell"]["layers"], run.cell.annotation_set_size
+    told = {
+        "Cell": run.cell_name,
+        "Method": run.cell.method,
+        "Source": run.sources,
+        "Target": run.cell.target,
+        "Shots": run.cell.shots if run.method.guidance else None,
+        "Layers": ", ".join(map(str, layers)) if isinstance(layers, list) else layers,
+        "Annotation set": f"{size:,} poses" if size else None,
+        "Seed": run.seed,
+    }
+    return {key: str(value) for key, value in told.items() if value not in (None, "")}
+
+
+def jobs_of(grid: Grid, name: str) -> list[Job]:
+    """Return the jobs that a run depends on, in their order."""
+    run = grid.run(name)
+    jobs = [_conversion(grid, dataset) for dataset in dict.fromkeys((*run.cell.sources, run.cell.target))]
+    if run.method.poses == "adapted":
+        jobs += _of_prior(grid, run.prior)
+    if run.method.guidance:
+        jobs.append(Job("guide", run.guidance, grid.guidance_params(run.guidance)))
+    jobs += _of_poses(grid, grid.pose_sets[run.pose_set])
+    timed = (f"train_detector/{name}.tsv",)
+    return [*jobs, Job("train_detector", name, grid.detector_params(name), timed)]
+
+
+def _conversion(grid: Grid, dataset: str) -> Job:
+    splits = [f"convert/{dataset}_{split}" for split in grid.splits(dataset)]
+    if grid.in_shards(dataset):
+        parts = [*(f"shard{shard}" for shard in range(grid.shards(dataset))), "gather"]
+        timed = tuple(f"{split}_{part}.tsv" for split in splits for part in parts)
+    else:
+        timed = tuple(f"{split}.tsv" for split in splits)
+    return Job("convert", dataset, grid.dataset_params(dataset)["options"], timed)
+
+
+def _of_prior(grid: Grid, prior: str) -> list[Job]:
+    params = {"train_regressor": grid.regressor_params(prior), "train_generator": grid.generator_params(prior)}
+    return [Job(stage, prior, options, (f"{stage}/{prior}.tsv",)) for stage, options in params.items()]
+
+
+def _of_poses(grid: Grid, run: Run) -> list[Job]:
+    name, jobs = run.pose_set, []
+    if run.method.poses == "adapted":
+        shards = tuple(f"sample/{name}_{shard}.tsv" for shard in range(grid.config.sample_shards))
+        jobs = [
+            Job("adapt", name, grid.adaptation_params(name), (f"adapt/{name}.tsv",)),
+            Job("sample", name, grid.sample_params(name), shards),
+        ]
+    if run.method.poses == "baseline":
+        jobs.append(Job("compose_baseline", name, grid.baseline_params(name)))
+    else:
+        jobs.append(Job("compose", name, grid.pose_set_params(name)))
+    return [*jobs, Job("pretrain_eta", name, grid.eta_params(name), (f"pretrain_eta/{name}.tsv",))]

@@ -1,0 +1,100 @@
+"""A cell that fails: the rest of the grid stays whole, and on request the table is made with that cell marked."""
+
+import pandas as pd
+import pytest
+import yaml
+from test_tabulate import metrics
+
+from flexpose_core.files import write_json
+
+
+@pytest.fixture
+def with_a_failing_cell(project):
+    """A table of a cell that has its metrics and of one whose dataset cannot be read; returns the configuration's name."""
+    config = yaml.safe_load((project.folder / "config/tiny.yaml").read_text())
+    config["datasets"]["lost"] = {"reader": "coco", "root": "nowhere", "images": True}
+    config["cells"]["broken"] = {"method": "aligned", "target": "lost"}
+    config["tables"]["short"] = {
+        "pck_rho": {"people-upright": 0.1, "lost": 0.2},
+        "cells": ["broken", "upright-aligned"],
+    }
+    (project.folder / "config/edited.yaml").write_text(yaml.safe_dump(config))
+    write_json(
+        project.folder / "results/cells/upright-aligned_s0/metrics.json",
+        {
+            "name": "upright-aligned",
+            "cell": {"method": "aligned", "target": "people-upright", "sources": []},
+            "seed": 0,
+            "annotation_set_size": 200,
+            "test": metrics(40.0, 30.0),
+            "test_floor": metrics(90.0, 80.0),
+        },
+    )
+    return "config/edited.yaml"
+
+
+def test_a_failed_cell_is_marked_in_the_table(project, with_a_failing_cell):
+    def run(*arguments):
+        return project.snakemake("--keep-going", *arguments, "results/short.csv", config=with_a_failing_cell)
+
+    refused = run()
+    assert refused.returncode != 0
+    assert "nowhere" in refused.stdout
+    assert not (project.folder / "results/short.csv").exists()
+
+    def allowing(*arguments):
+        return project.snakemake(
+            "results/short.csv", *arguments, "--config", "missing=allowed", config=with_a_failing_cell
+        )
+
+    made = allowing()
+    assert made.returncode == 0, made.stdout
+    table = pd.read_csv(project.folder / "results/short.csv")
+    assert table.target.tolist() == ["lost", "people-upright"]
+    assert table.seeds.tolist() == [0, 1]
+    assert table.mse_pixel.isna().tolist() == [True, False]
+    assert table.mse_pixel[1] == 40.0
+    text = (project.folder / "results/short.md").read_text()
+    assert "- broken: seed 0" in text
+    assert "90.0" in text
+    check_cards(project, allowing)
+    # It is final as long as no more is allowed to be missing, or is there.
+    assert "Nothing to be done" in allowing().stdout
+    assert "table:short" in project.planned("results/short.csv", config=with_a_failing_cell)
+
+
+def check_cards(project, allowing):
+    """The cells that are there have their pages, and the report lists them."""
+    made = allowing("results/cards")
+    assert made.returncode == 0, made.stdout
+    cards = project.folder / "results/cards"
+    assert {path.name for path in cards.glob("*.html")} == {"upright-aligned_s0.html"}
+    made = allowing("results/cards", "--report", "results/report.html")
+    assert made.returncode == 0, made.stdout
+    page = (project.folder / "results/report.html").read_text()
+    for text in ("options and run times", "upright-aligned_s0.html", "short.csv"):
+        assert text in page
+
+
+def test_the_report_opens_offline(project, with_a_failing_cell, browser):
+    for more in ([], ["--report", "results/report.html"]):
+        done = project.snakemake(
+            "results/short.csv", "results/cards", *more, "--config", "missing=allowed", config=with_a_failing_cell
+        )
+        assert done.returncode == 0, done.stdout
+    context = browser.new_context(offline=True)
+    page, requests = context.new_page(), []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((project.folder / "results/report.html").as_uri())
+    page.get_by_text("Cells", exact=True).first.click()
+    for text in ("upright-aligned_s0", "options and run times"):
+        page.get_by_text(text).first.wait_for(state="visible")
+    context.close()
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_what_is_made_of_nothing_is_not_asked_for(project):
+    jobs = project.planned("tables", "--config", "missing=allowed")
+    assert jobs == {"tables", "table:table1", "table:table2", "table:table3", "table:baselines", "claims"}
+    everything = project.planned("tables")
+    assert {"figure2", "figure3", "figure4", "joint_errors", "curves", "explorer"} < everything
