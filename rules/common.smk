@@ -70,15 +70,15 @@ def files(pattern, runs):
 
 def drawable(figure):
     """Whether there is anything to draw a figure from; taken to be so unless missing runs are allowed."""
+    if GRID.config.missing == "refused":
+        return True
     if figure == "figure4":
         return bool(there(ADAPTATION, GRID.layer_runs))
     if figure in ("joint_errors", "curves"):
         return bool(there(METRICS if figure == "joint_errors" else DETECTOR, GRID.runs_of_figure(figure)))
     run = GRID.figure_run(figure)
-    # What it shows of the cell is there with the last of its files.
-    return bool(
-        there(ADAPTATION if figure == "figure2" else METRICS, [run.pose_set if figure == "figure2" else run.name])
-    )
+    # What the others show of their cell is there with the last of its files.
+    return bool(there(ADAPTATION, [run.pose_set]) if figure == "figure2" else there(METRICS, [run.name]))
 
 
 def tables_and_figures(wildcards):

@@ -1,11 +1,13 @@
 """A cell that fails: the rest of the grid stays whole, and on request the table is made with that cell marked."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from test_tabulate import metrics
 
 from flexpose_core.files import write_json
+from flexpose_core.rendering.pictures import write_png
 
 
 @pytest.fixture
@@ -30,6 +32,7 @@ def with_a_failing_cell(project):
             "test_floor": metrics(90.0, 80.0),
         },
     )
+    write_png(project.folder / "results/cells/upright-aligned_s0/predictions.png", np.zeros((8, 8, 3), np.uint8))
     return "config/edited.yaml"
 
 
