@@ -165,12 +165,12 @@ class Grid:
         """Return the detector's options as far as η's pretraining depends on them."""
         run = _look_up(self.pose_sets, pose_set, "pose set")
         usual = DetectorOptions()
-        options = msgspec.structs.replace(self.config.detector, gan=usual.gan, supervision=usual.supervision)
+        options = msgspec.structs.replace(self._detector(run), gan=usual.gan, supervision=usual.supervision)
         return plain({"options": options, "seed": run.seed})
 
     def detector_params(self, name: str) -> dict[str, Any]:
         run = self.run(name)
-        return plain({"options": self.config.detector, "seed": run.seed, "supervision": run.method.supervision})
+        return plain({"options": self._detector(run), "seed": run.seed, "supervision": run.method.supervision})
 
     def cell_params(self, name: str) -> dict[str, Any]:
         """Return what a metrics file says of its run."""
@@ -229,6 +229,9 @@ class Grid:
         """The figures that the configuration gives cells to, the page to explore apart."""
         names = [name for name in self.config.figures.__struct_fields__ if name != "explorer"]
         return [name for name in names if getattr(self.config.figures, name)]
+
+    def _detector(self, run: Run) -> DetectorOptions:
+        return self.config.detectors.get(run.cell.target, self.config.detector)
 
     def _claimed(self, measure: str) -> set[str]:
         claims = [claim for claim in self.config.claims.values() if claim.measure == measure]

@@ -146,6 +146,9 @@ def test_metrics_say_what_may_change():
             lambda c: c["grids"]["baselines"]["pairs"].update(x={"target": "people-all", "goal": "y"}),
             "grids.baselines.pairs.x: unknown key 'goal'",
         ),
+        (lambda c: c["detectors"].update({"faces": {}}), "detectors: expected one of"),
+        (lambda c: c["detectors"].update({"everyday": {}}), "detectors.everyday: expected a dataset with images"),
+        (lambda c: c["detectors"].update({"people-all": {"sise": 32}}), "detectors.people-all: unknown key 'sise'"),
         (lambda c: c["methods"]["kde"].pop("baseline"), "methods.kde.baseline: expected options, found none"),
         (
             lambda c: c["methods"]["direct"].update(baseline={"kind": "kde"}),
@@ -184,6 +187,21 @@ def test_a_wrong_grid_is_named(change, message):
 def test_other_configurations_load_over_the_default(others):
     grid = Grid(load_config(raw_config(*others)))
     assert all(grid.table_runs(table) for table in grid.config.tables)
+
+
+def test_a_targets_own_detector_is_that_of_its_cells_alone():
+    raw = raw_config()
+    before = Grid(load_config(raw))
+    raw["detectors"] = {"people-all": {"size": 64, "gan": {"steps": 7}}}
+    after = Grid(load_config(raw))
+    changed = {name for name in before.runs if before.detector_params(name) != after.detector_params(name)}
+    assert {"all-aligned_s0", "all-everyday-flexpose_s0"} < changed
+    assert {before.run(name).cell.target for name in changed} == {"people-all", "faces-wild"}
+    assert before.eta_params("upright-aligned") == after.eta_params("upright-aligned")
+    assert after.eta_params("all-aligned")["options"]["size"] == 64
+    raw["detector"] = {"size": 48, "gan": {"batch": 4, "steps": 5}}
+    options = Grid(load_config(raw)).detector_params("all-aligned_s0")["options"]
+    assert (options["size"], options["gan"]["batch"], options["gan"]["steps"]) == (64, 4, 7)
 
 
 def test_pretraining_does_not_depend_on_what_follows_it():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 import flexpose_core.stages.evaluate as evaluation
 from flexpose_core.errors import CheckpointError, ConfigError, DataError
@@ -18,6 +19,7 @@ from flexpose_core.options.detector import DetectorArchitecture, DetectorOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
 from flexpose_core.poses.images import encode_images
+from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15, FACE68, SKELETONS
@@ -36,6 +38,7 @@ from flexpose_core.training.objectives.keypoint_gan import (
     Frames,
     KeypointGanObjective,
     least_squares,
+    reach_at,
     reconstruction_loss,
 )
 
@@ -146,6 +149,9 @@ def test_losses_in_closed_form():
     torch.testing.assert_close(reconstruction_loss(flat + 0.5, flat), torch.tensor(1.5))
     ramp = torch.linspace(0, 15, 16).expand(2, 3, 16, 16)
     torch.testing.assert_close(reconstruction_loss(flat + ramp, flat), torch.tensor(1 + 3 * 7.5))
+    squares = [np.mean((2**k * (np.arange(16 // 2**k) + 0.5) - 0.5) ** 2) for k in range(3)]
+    squared = reconstruction_loss(flat + ramp, flat, error="squared")
+    torch.testing.assert_close(squared, torch.tensor(1 + sum(squares), dtype=torch.float32))
     scores = torch.full((4, 1, 2, 2), 0.5), torch.full((4, 1), 2.0)
     torch.testing.assert_close(least_squares(scores, 1.0), torch.tensor((0.25 + 1) / 2))
 
@@ -293,10 +299,10 @@ OPTIONS = DetectorOptions(
 )
 
 
-def _run(caches, folder, seed=0):
+def _run(caches, folder, options=OPTIONS, seed=0):
     eta, detector = folder / "eta.safetensors", folder / "detector.safetensors"
-    pretrain_eta(OPTIONS, caches["poses"], eta, folder / "eta.json", seed, folder / "work_eta")
-    train_detector(OPTIONS, caches["images"], caches["poses"], eta, detector, seed, folder / "work")
+    pretrain_eta(options, caches["poses"], eta, folder / "eta.json", seed, folder / "work_eta")
+    train_detector(options, caches["images"], caches["poses"], eta, detector, seed, folder / "work")
     return detector
 
 
@@ -359,6 +365,52 @@ def test_frames_decoded_when_asked_for_are_the_same(caches):
     rows = torch.tensor([11, 0, 5, 5])
     for ours, theirs in zip(lazy.take(rows, CPU), held.take(rows, CPU), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_at_no_reach_a_pixel_depends_on_its_neighbourhood_alone():
+    phi = initialised(ImageToSkeleton, DetectorArchitecture(joints=15), 0, "phi", CPU).eval()
+    reached = []
+    for phi.reach in (0.0, 1.0):
+        image = (torch.rand(1, 3, 32, 32) - 0.5).requires_grad_()
+        phi(image)[0, 0, 16, 16].backward()
+        rows, columns = torch.nonzero(image.grad.abs().sum((0, 1)), as_tuple=True)
+        reached.append(max((rows - 16).abs().max().item(), (columns - 16).abs().max().item()))
+    assert reached[0] <= 8 < reached[1]
+
+
+def test_a_symmetric_phi_of_a_mirrored_image_is_the_mirrored_phi():
+    image = torch.rand(2, 3, 32, 32) - 0.5
+    for symmetric in (True, False):
+        phi = initialised(ImageToSkeleton, DetectorArchitecture(joints=15, symmetric=symmetric), 0, "phi", CPU).eval()
+        off = (phi(image.flip(3)) - phi(image).flip(3)).abs().max().item()
+        assert (off < 1e-5) == symmetric
+
+
+def test_the_reach_grows_to_all_in_the_course_of_a_training():
+    options = KeypointGanOptions(steps=100, local_share=0.4)
+    assert [reach_at(step, options) for step in (0, 39, 54, 69, 99)] == pytest.approx([0, 0, 0.5, 1, 1])
+    assert reach_at(0, KeypointGanOptions(steps=100)) == 1
+    objective = _objective(local_share=0.5)
+    for step, expected in enumerate([0, 0, 0, 5 / 9, 1, 1]):
+        objective.step(step, StepRandom(0, "test", step))
+        assert objective.phi.reach == objective.average.module.phi.reach == pytest.approx(expected)
+
+
+def test_the_contrast_of_a_training_is_that_of_its_predictions(tmp_path, caches):
+    plain = load_weights(_run(caches, tmp_path / "plain"), DETECTOR_KIND)[1]["architecture"]
+    assert not {"contrast", "symmetric"} & set(plain)
+    detector = _run(caches, tmp_path, replace(OPTIONS, contrast="local", symmetric=True))
+    architecture = evaluation.load_detector(detector, CPU)[2]
+    assert (architecture.contrast, architecture.symmetric) == ("local", True)
+    pictures = load_cache(caches["images"], images=True)
+    frames = frames_of(pictures, 16, "local")
+    images, backgrounds = frames.take(torch.arange(12), CPU)
+    assert (backgrounds == GROUND).all()
+    torch.testing.assert_close(images, local_contrast(*frames_of(pictures, 16).take(torch.arange(12), CPU)))
+    assert (
+        _evaluate(caches, detector, tmp_path)["test"]
+        != _evaluate(caches, _run(caches, tmp_path / "b"), tmp_path)["test"]
+    )
 
 
 def test_the_floor_is_the_variance_about_the_mean_pose(tmp_path, caches):

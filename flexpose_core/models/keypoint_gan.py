@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from flexpose_core.options.detector import DetectorArchitecture, Widths
 
 _RGB = 3
+_NEAR_LEVELS = 2  # of a U-Net: what these see is near
 _SILHOUETTE_CONTRAST = 0.15  # a pixel that differs this much from its background, of a range of 2, is 40 % person
 _PERSON_COLOUR_GAIN = 1.1  # tanh times this reaches pure white and black with a gradient left
 
@@ -69,12 +70,16 @@ class UNet(nn.Module):
         self.rises = nn.ModuleList(_Rise(coarse, fine) for fine, coarse in reversed(steps))
         self.last = nn.Conv2d(widths[0], outputs, 3, 1, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, reach: float = 1.0) -> Tensor:
+        """Map images; `reach`, 0..1, is how much of what the levels beyond the second say is heard: at 0 a pixel of the output
+        depends on those up to 6 pixels away alone."""
         levels = [self.first(x)]
         for fall in self.falls:
             levels.append(fall(levels[-1]))
         x = self.bottom(levels.pop())
         for rise in self.rises:
+            if reach < 1 and len(levels) == _NEAR_LEVELS:
+                x = reach * x
             x = rise(x, levels.pop())
         return self.last(x)
 
@@ -83,18 +88,25 @@ class ImageToSkeleton(nn.Module):
     """Φ (section 3.1): image minus background (B, 3, S, S) to a skeleton image (B, 1, S, S) in -1..1.
 
     A soft silhouette, computed from the difference, stands beside it: the one feature that people in any clothes share.
+    `reach` is that of `UNet.forward`; a training may begin with less than 1.
     """
 
     def __init__(self, architecture: DetectorArchitecture) -> None:
         super().__init__()
         self.net = UNet(_RGB + 1, 1, architecture.image_widths)
+        self.reach, self.symmetric = 1.0, architecture.symmetric
         self.apply(_initialise)
         with torch.no_grad():
             self.net.last.weight.mul_(0.3)
 
     def forward(self, difference: Tensor) -> Tensor:
         silhouette = 1 - torch.exp(difference.square().sum(1, keepdim=True) / (-2 * _SILHOUETTE_CONTRAST**2))
-        x = self.net(torch.cat([difference, silhouette], 1)).float()
+        x = torch.cat([difference, silhouette], 1)
+        if self.symmetric:
+            seen, mirrored = self.net(torch.cat([x, x.flip(3)]), self.reach).float().chunk(2)
+            x = (seen + mirrored.flip(3)) / 2
+        else:
+            x = self.net(x, self.reach).float()
         return torch.tanh(x - 1)  # so as to begin nearly blank
 
 

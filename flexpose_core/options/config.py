@@ -34,6 +34,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     generator: GeneratorOptions
     sampling: SampleOptions
     detector: DetectorOptions
+    detectors: dict[Name, DetectorOptions] = {}
+    """By target, what its detector has other than `detector` says."""
     methods: dict[Name, MethodOptions]
     cells: dict[Name, Cell]
     grids: dict[Name, GridOptions] = {}
@@ -75,11 +77,13 @@ def load_config(raw: dict[str, Any]) -> Config:
     problem = best_match(jsonschema.Draft202012Validator(config_schema()).iter_errors(raw))
     if problem is not None:
         raise ConfigError(_describe(_in_its_kind(problem)))
+    detectors = {name: _overridden(raw["detector"], own) for name, own in raw.get("detectors", {}).items()}
     try:
-        config = msgspec.convert(raw, Config)
+        config = msgspec.convert({**raw, "detectors": detectors}, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"config: {error}") from error
     _check_datasets(config)
+    _check_detectors(config)
     config = _expanded(config)
     _check_methods(config)
     _check_cells(config)
@@ -109,6 +113,12 @@ def _expanded(config: Config) -> Config:
             _known(method, config.methods, f"claims.{name}")
     claims = written_out(config.claims, config.tabled, tuple(config.layer_study))
     return msgspec.structs.replace(config, claims=claims)
+
+
+def _overridden(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return options with others in the place of those of the same name, nested ones one by one."""
+    both = {key: _overridden(base[key], own[key]) for key in own if isinstance(own[key], dict) and key in base}
+    return {**base, **own, **both}
 
 
 def _in_its_kind(problem: jsonschema.ValidationError) -> jsonschema.ValidationError:
@@ -148,6 +158,13 @@ def _check_datasets(config: Config) -> None:
             raise ConfigError(
                 f"config: datasets.{name}.val_from: expected 'held_out' in a dataset with images, found 'test'"
             )
+
+
+def _check_detectors(config: Config) -> None:
+    for name in config.detectors:
+        _known(name, config.datasets, "detectors")
+        if not config.datasets[name].images:
+            raise ConfigError(f"config: detectors.{name}: expected a dataset with images, found {name!r}")
 
 
 def _check_methods(config: Config) -> None:

@@ -13,12 +13,17 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Widths = tuple[Count, ...]
+FADE = 0.3
+"""Share of the steps over which Φ comes to see beyond what is near."""
+Contrast = Literal["none", "local"]
 
 
 class DetectorArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is needed to build the four networks.
 
-    A tuple of widths holds the channels of a network's levels, the resolution halving from one to the next.
+    A tuple of widths holds the channels of a network's levels, the resolution halving from one to the next. `contrast` is what
+    images undergo before any network sees them: "local" as in `rendering.contrast`, "none" nothing. With `symmetric`, Φ of a
+    mirrored image is the mirrored Φ of the image.
     """
 
     joints: Annotated[int, Meta(ge=1)]
@@ -27,6 +32,8 @@ class DetectorArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     regressor_widths: Widths = (24, 48, 96)
     decoder_widths: Widths = (16, 32, 64, 96)
     discriminator_widths: Widths = (24, 48, 96)
+    contrast: Contrast = "none"
+    symmetric: bool = False
 
     def check(self) -> None:
         """Raise ConfigError if the size cannot be halved as often as the widths ask."""
@@ -58,7 +65,9 @@ class EtaOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the detector is trained; `jitter` as in EtaOptions.
 
-    `final_adversarial_share` is what is left of `adversarial_weight` at the last step, falling geometrically; 1 keeps it.
+    `final_adversarial_share` is what is left of `adversarial_weight` at the last step, falling geometrically; 1 keeps it. For
+    `local_share` of the steps Φ sees what is near each pixel alone, and the rest then fades in over as much as `FADE` of them;
+    0 shows it all from the start.
     """
 
     steps: Count = 1100
@@ -66,8 +75,10 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     learning_rate: Positive = 1e-3
     regressor_learning_rate: Positive = 3e-4
     reconstruction_weight: NotNegative = 10.0
+    reconstruction_error: Literal["absolute", "squared"] = "absolute"
     adversarial_weight: NotNegative = 1.0
     final_adversarial_share: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    local_share: Annotated[float, Meta(ge=0, le=0.6)] = 0.0
     consistency_weight: NotNegative = 2.0
     drawn_weight: NotNegative = 0.9
     estimated_weight: NotNegative = 0.1
@@ -107,13 +118,15 @@ class SupervisionOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class DetectorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything about the detector; `size` and the widths are those of `DetectorArchitecture`."""
+    """Everything about the detector; `size`, the widths, `contrast` and `symmetric` are those of `DetectorArchitecture`."""
 
     size: int = 32
     image_widths: Widths = (16, 32, 64, 96)
     regressor_widths: Widths = (24, 48, 96)
     decoder_widths: Widths = (16, 32, 64, 96)
     discriminator_widths: Widths = (24, 48, 96)
+    contrast: Contrast = "none"
+    symmetric: bool = False
     eta: EtaOptions = EtaOptions()
     gan: KeypointGanOptions = KeypointGanOptions()
     supervision: SupervisionOptions = SupervisionOptions()
@@ -129,6 +142,8 @@ class DetectorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             regressor_widths=self.regressor_widths,
             decoder_widths=self.decoder_widths,
             discriminator_widths=self.discriminator_widths,
+            contrast=self.contrast,
+            symmetric=self.symmetric,
         )
         architecture.check()
         return architecture

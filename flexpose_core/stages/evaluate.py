@@ -78,7 +78,7 @@ def evaluate(
             raise DataError(
                 f"{path}: expected skeleton {skeleton} as in {detector_weights}, found {split.skeleton.name}"
             )
-        predicted = predict(detector, frames_of(split, architecture.size), device)
+        predicted = predict(detector, frames_of(split, architecture.size, architecture.contrast), device)
         metrics[name] = detection_metrics(predicted, split.poses, split.visibility, split.skeleton)
         metrics[f"{name}_floor"] = mean_pose_floor(
             reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton

@@ -81,7 +81,7 @@ def explore(
     detector, _, architecture, _ = load_detector(detector_weights, device)
     chosen = np.linspace(0, len(split) - 1, min(_IMAGES, len(split))).astype(int)
     # Of the images only those shown are decoded.
-    frames = frames_of(split, architecture.size, in_memory=0)
+    frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
     with torch.no_grad():
         found = detector(*frames.take(torch.from_numpy(chosen), device)).cpu().numpy()
     data = {

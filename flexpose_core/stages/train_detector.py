@@ -22,7 +22,7 @@ from flexpose_core.models.keypoint_gan import (
     SkeletonToImage,
     SkeletonToKeypoints,
 )
-from flexpose_core.options.detector import DetectorArchitecture, DetectorOptions
+from flexpose_core.options.detector import Contrast, DetectorArchitecture, DetectorOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.images import EncodedImages
 from flexpose_core.rendering.differentiable import draw_distances
@@ -121,7 +121,7 @@ def train_detector(
     eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", device)
     load_into(eta, eta_tensors, eta_weights)
     psi = initialised(SkeletonToImage, architecture, seed, "psi", device)
-    frames = frames_of(pictures, options.size)
+    frames = frames_of(pictures, options.size, options.contrast)
     phi = initialised(ImageToSkeleton, architecture, seed, "phi", device)
     labelled, labels = None, ""
     if supervision != "none":
@@ -206,7 +206,10 @@ def channels_last(network: nn.Module) -> nn.Module:
 
 def described(architecture: DetectorArchitecture, skeleton: Skeleton) -> dict[str, Any]:
     """Return what a weights file states: the architecture as plain JSON values, and the skeleton's name."""
-    return {**msgspec.json.decode(msgspec.json.encode(architecture)), "skeleton": skeleton.name}
+    stated = {**msgspec.json.decode(msgspec.json.encode(architecture)), "skeleton": skeleton.name}
+    # Files of before there were these options remain what they are.
+    usual = {"contrast": "none", "symmetric": False}
+    return {key: value for key, value in stated.items() if key not in usual or value != usual[key]}
 
 
 def complete_poses(poses: PoseSet, path: Path) -> np.ndarray:
@@ -236,7 +239,7 @@ class DecodedImages:
         return torch.cat([self[rows] for rows in torch.arange(len(self)).split(_DECODED_AT_ONCE)])
 
 
-def frames_of(pictures: PoseSet, size: int, in_memory: int = IN_MEMORY) -> Frames:
+def frames_of(pictures: PoseSet, size: int, contrast: Contrast = "none", in_memory: int = IN_MEMORY) -> Frames:
     """Return the images at the working resolution, area-averaged where that is lower; poses are left behind.
 
     Images and backgrounds that take at most `in_memory` bytes each are decoded once and for all.
@@ -253,6 +256,7 @@ def frames_of(pictures: PoseSet, size: int, in_memory: int = IN_MEMORY) -> Frame
         backgrounds=pixels(pictures.backgrounds),
         background=torch.from_numpy(pictures.background.astype(np.int64)),
         sequence=torch.from_numpy(pictures.sequence.astype(np.int64)),
+        contrast=contrast,
     )
 
 

@@ -3,8 +3,12 @@
 One step updates, in the order of the authors' code, first Φ and Ψ, then the discriminator, then η.
 
 - Eq. 1-2: x̂ = Ψ(render(η(Φ(x))), x') must be like x, where x' is a frame of the same sequence. The authors
-  compare VGG features; here, with no pretrained network, pixels at three scales and the finest's gradients.
+  compare VGG features; here, with no pretrained network, pixels at three scales and the finest's gradients. Under squared
+  errors (`reconstruction_error`) Ψ paints the mean of what it is unsure of, faint features that Φ can learn from; under
+  absolute ones their median, which is often none.
 - Eq. 3: Φ(x) must look like a drawn pose to the discriminator, in the least-squares form.
+- Nothing above says which way a face turns: a Φ that sees whole images may draw all of them the other way. One that at first
+  sees the neighbourhood of each pixel alone must draw features where they are (ours; `local_share`).
 - Φ(x) must be what its own keypoints draw, as an option of the authors' code asks: strokes, and no haze between them.
 - Section 3.2: η is pretrained on drawn poses and goes on learning, from drawn poses and from Φ's skeleton images.
 - Where some images are labelled, Φ and η also learn from these (ours).
@@ -13,7 +17,7 @@ One step updates, in the order of the authors' code, first Φ and Ψ, then the d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -29,7 +33,8 @@ from flexpose_core.models.keypoint_gan import (
     SkeletonToImage,
     SkeletonToKeypoints,
 )
-from flexpose_core.options.detector import KeypointGanOptions
+from flexpose_core.options.detector import FADE, Contrast, KeypointGanOptions
+from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.seeds import StepRandom
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
@@ -58,13 +63,18 @@ class Frames:
     backgrounds: Pixels
     background: Tensor
     sequence: Tensor
+    contrast: Contrast = "none"
 
     def take(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return images and backgrounds of these rows, float in -1..1, channels last."""
-        return tuple(
+        """Return images and backgrounds of these rows, float in -1..1, channels last; of "local" contrast the latter are grey."""
+        images, backgrounds = (
             pixels.to(device, non_blocking=True).float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
             for pixels in (self.images[rows], self.backgrounds[self.background[rows]])
-        )  # type: ignore[return-value]
+        )
+        if self.contrast == "none":
+            return images, backgrounds
+        images = local_contrast(images, backgrounds).contiguous(memory_format=torch.channels_last)
+        return images, torch.full_like(images, GROUND)
 
 
 class CompanionFrames:
@@ -82,23 +92,33 @@ class CompanionFrames:
         return self.order[self.starts[groups] + torch.minimum(offsets, self.counts[groups] - 1)]
 
 
-def reconstruction_loss(made: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
-    """Return Eq. 2 on pixels: L1 at `scales` resolutions, each half the last, plus L1 of the finest's gradients."""
-    loss = _gradient_error(made, truth, 3) + _gradient_error(made, truth, 2)
+def reconstruction_loss(
+    made: Tensor, truth: Tensor, scales: int = 3, error: Literal["absolute", "squared"] = "absolute"
+) -> Tensor:
+    """Return Eq. 2 on pixels: the mean error at `scales` resolutions, each half the last, plus that of the finest's gradients."""
+
+    def mean_error(made: Tensor, truth: Tensor) -> Tensor:
+        off = made - truth
+        return off.abs().mean() if error == "absolute" else off.square().mean()
+
+    loss = mean_error(made.diff(dim=3), truth.diff(dim=3)) + mean_error(made.diff(dim=2), truth.diff(dim=2))
     for scale in range(scales):
         if scale:
             made, truth = F.avg_pool2d(made, 2), F.avg_pool2d(truth, 2)
-        loss = loss + (made - truth).abs().mean()
+        loss = loss + mean_error(made, truth)
     return loss
-
-
-def _gradient_error(made: Tensor, truth: Tensor, axis: int) -> Tensor:
-    return (made.diff(dim=axis) - truth.diff(dim=axis)).abs().mean()
 
 
 def least_squares(scores: tuple[Tensor, ...], goal: float) -> Tensor:
     """Return one term of Eq. 3: the mean of (D - goal)² over each of the outputs, then over the outputs."""
     return torch.stack([((score - goal) ** 2).mean() for score in scores]).mean()
+
+
+def reach_at(step: int, options: KeypointGanOptions) -> float:
+    """Return `reach` of Φ at a step: 0 for `local_share` of the steps, then rising linearly to 1."""
+    if not options.local_share:
+        return 1.0
+    return min(1.0, max(0.0, ((step + 1) / options.steps - options.local_share) / FADE))
 
 
 class KeypointGanObjective:
@@ -146,6 +166,8 @@ class KeypointGanObjective:
         for name, optimiser in self.optimisers.items():
             base = options.regressor_learning_rate if name == "eta" else options.learning_rate
             set_learning_rate(optimiser, base * rate)
+        self.phi.reach = reach_at(step, options)
+        cast(Detector, self.average.module).phi.reach = self.phi.reach
         rows = random.indices(options.batch, len(self.frames.images))
         images, backgrounds = self.frames.take(rows, device)
         others, _ = self.frames.take(self.companions.draw(rows, random), device)
@@ -158,7 +180,7 @@ class KeypointGanObjective:
         with mixed_precision(device, self.mixed):
             rebuilt = self.psi(redrawn, others - backgrounds, backgrounds)
             score = self.discriminator(made)
-        reconstruction = reconstruction_loss(rebuilt, images)
+        reconstruction = reconstruction_loss(rebuilt, images, error=options.reconstruction_error)
         adversarial = least_squares(score, 1.0)
         # The prior settles which end is up; where it and the image then differ, the image is to have the last word.
         weight = options.adversarial_weight * options.final_adversarial_share ** (step / options.steps)
