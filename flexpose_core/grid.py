@@ -218,11 +218,21 @@ class Grid:
 
     def figure_run(self, figure: str) -> Run:
         """Return the run of the first seed that a figure of one cell shows."""
-        return self.run(f"{getattr(self.config.figures, figure)}_s0")
+        shown = getattr(self.config.figures, figure)
+        return self.run(f"{getattr(shown, 'cell', shown)}_s0")
 
     def runs_of_figure(self, figure: str) -> list[str]:
         """Return the runs of a figure of several cells, a cell's seeds together."""
         return [f"{name}_s{seed}" for name in getattr(self.config.figures, figure) for seed in range(self.config.seeds)]
+
+    def first_runs_of_figure(self, figure: str) -> list[str]:
+        """Return the runs of the first seed of a figure of several cells."""
+        return [f"{name}_s0" for name in getattr(self.config.figures, figure)]
+
+    def painted_people_params(self) -> dict[str, Any]:
+        """Return what Figure 5 depends on beside its cell; nothing if it is not made."""
+        options = self.config.figures.figure5
+        return plain({"cycle_gan": options.cycle_gan, "people": options.people, "seed": 0}) if options else {}
 
     @property
     def figures(self) -> list[str]:

@@ -77,6 +77,84 @@ rule figure4:
         "../workflow_scripts/figure4.py"
 
 
+rule train_cycle_gan:
+    input:
+        images=lambda wildcards: f"results/data/{GRID.figure_run('figure5').cell.target}/train.h5",
+        poses=lambda wildcards: f"results/pose_sets/{GRID.figure_run('figure5').pose_set}/poses.h5",
+    output:
+        "results/figures/figure5.safetensors",
+    log:
+        "results/logs/figures/train_cycle_gan.log",
+    benchmark:
+        "results/benchmarks/train_cycle_gan.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=120,
+        gpu=1,
+    params:
+        cell=GRID.painted_people_params(),
+        stamp=stamp("train_cycle_gan"),
+        work="results/trainings/figure5/cycle_gan",
+    script:
+        "../workflow_scripts/train_cycle_gan.py"
+
+
+rule figure5:
+    input:
+        weights="results/figures/figure5.safetensors",
+        poses=lambda wildcards: f"results/pose_sets/{GRID.figure_run('figure5').pose_set}/poses.h5",
+        detector=lambda wildcards: f"results/cells/{GRID.figure_run('figure5').name}/detector.safetensors",
+        metrics=lambda wildcards: f"results/cells/{GRID.figure_run('figure5').name}/metrics.json",
+        test=lambda wildcards: f"results/data/{GRID.figure_run('figure5').cell.target}/test.h5",
+    output:
+        png=report(
+            "results/figures/figure5.png",
+            category="Figures",
+            caption="../report/figure5.rst",
+            labels={"figure": "figure5"},
+        ),
+        svg="results/figures/figure5.svg",
+        metrics=ensure("results/figures/figure5.json", non_empty=True),
+    log:
+        "results/logs/figures/figure5.log",
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    params:
+        cell=GRID.painted_people_params(),
+        stamp=stamp("image_figures"),
+    script:
+        "../workflow_scripts/figure5.py"
+
+
+rule figure6:
+    input:
+        detectors=expand("results/cells/{cell}/detector.safetensors", cell=GRID.first_runs_of_figure("figure6")),
+        metrics=expand("results/cells/{cell}/metrics.json", cell=GRID.first_runs_of_figure("figure6")),
+        test=lambda wildcards: f"results/data/{GRID.run(GRID.first_runs_of_figure('figure6')[0]).cell.target}/test.h5",
+    output:
+        png=report(
+            "results/figures/figure6.png",
+            category="Figures",
+            caption="../report/figure6.rst",
+            labels={"figure": "figure6"},
+        ),
+        svg="results/figures/figure6.svg",
+    log:
+        "results/logs/figures/figure6.log",
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=15,
+    params:
+        cells=list(GRID.config.figures.figure6),
+        stamp=stamp("image_figures"),
+    script:
+        "../workflow_scripts/figure6.py"
+
+
 rule joint_errors:
     input:
         lambda wildcards: files(METRICS, GRID.runs_of_figure("joint_errors")),

@@ -1,5 +1,6 @@
 """The real workflow on the tiny configuration: what it makes, and what it makes again after an edit."""
 
+import json
 import subprocess
 import sys
 
@@ -84,10 +85,17 @@ class TestOutputs:
         assert "- Colour matters little: upright-everyday-121k, upright-everyday-1channel." in text
 
     def test_every_figure_is_there_in_both_formats(self, finished_project):
-        for name in ("figure2", "figure3", "figure4", "joint_errors", "curves"):
+        for name in ("figure2", "figure3", "figure4", "figure5", "figure6", "joint_errors", "curves"):
             assert (finished_project.folder / f"results/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
             assert "<svg" in (finished_project.folder / f"results/figures/{name}.svg").read_text()
         assert not (finished_project.folder / "results/cells/upright-everyday-flexpose-paper-only-1_s0").exists()
+
+    def test_painted_people_are_measured_beside_real_ones(self, finished_project):
+        folder = finished_project.folder / "results"
+        found = json.loads((folder / "figures/figure5.json").read_text())
+        cell = json.loads((folder / "cells/upright-everyday-flexpose_s0/metrics.json").read_text())
+        assert found["painted"]["samples"] == found["floor"]["samples"] == 30
+        assert found["real"] == cell["test"]
 
     def test_the_page_to_explore_has_its_data(self, finished_project):
         page = (finished_project.folder / "results/explorer.html").read_text()

@@ -246,6 +246,9 @@ def _check_figures(config: Config) -> None:
     adapted = {name: getattr(figures, name) for name in ("figure2", "figure3", "explorer")}
     if figures.figure4 is not None:
         adapted["figure4.cell"] = figures.figure4.cell
+    if figures.figure5 is not None:
+        adapted["figure5.cell"] = figures.figure5.cell
+        figures.figure5.cycle_gan.architecture()
     for key, name in adapted.items():
         if name is None:
             continue
@@ -253,9 +256,12 @@ def _check_figures(config: Config) -> None:
         method = config.methods.get(config.cells[name].method)
         if method is None or method.poses != "adapted" or method.supervision != "none":
             raise ConfigError(f"config: figures.{key}: expected a cell of an adapted method, found {name!r}")
-    for key in ("joint_errors", "curves"):
+    for key in ("figure6", "joint_errors", "curves"):
         for name in getattr(figures, key):
             _known(name, config.cells, f"figures.{key}")
+    targets = {config.cells[name].target for name in figures.figure6}
+    if len(targets) > 1:
+        raise ConfigError(f"config: figures.figure6: expected cells of one target, found {', '.join(sorted(targets))}")
 
 
 if __name__ == "__main__":

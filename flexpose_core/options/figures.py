@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta
+
+from flexpose_core.options.cycle_gan import CycleGanOptions
 from flexpose_core.options.grid import Cell
 
 
@@ -22,6 +26,20 @@ class LayerStudyOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         }
 
 
+class PaintedPeopleOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """People painted in the poses of a cell, before backgrounds of its target's test split, and looked at by its detector.
+
+    Parameters
+    ----------
+    people
+        How many are painted, in as many poses that the training does not see.
+    """
+
+    cell: str
+    people: Annotated[int, Meta(ge=1)] = 1000
+    cycle_gan: CycleGanOptions = CycleGanOptions()
+
+
 class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What each figure shows; a figure without cells is not made. Pictures of poses show the first seed.
 
@@ -33,6 +51,10 @@ class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         The adapted cell of Figure 3: a t-SNE of source, target and adapted poses.
     figure4
         Figure 4: the adaptation loss against the layer.
+    figure5
+        Figure 5: people painted in the poses of an adapted cell.
+    figure6
+        Cells of one target whose predictions Figure 6 shows on the same test images, beside the truth.
     joint_errors
         Cells whose errors are shown joint by joint.
     curves
@@ -44,6 +66,8 @@ class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     figure2: str | None = None
     figure3: str | None = None
     figure4: LayerStudyOptions | None = None
+    figure5: PaintedPeopleOptions | None = None
+    figure6: tuple[str, ...] = ()
     joint_errors: tuple[str, ...] = ()
     curves: tuple[str, ...] = ()
     explorer: str | None = None

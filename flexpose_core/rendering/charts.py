@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 from flexpose_core.files import atomic_path
@@ -37,6 +38,23 @@ def name_missing(figure: Figure, missing: Sequence[str]) -> None:
     if missing:
         lines = textwrap.wrap(f"missing: {', '.join(missing)}", int(12 * figure.get_figwidth()))
         figure.suptitle("\n".join(lines), fontsize="small", color="tab:red")
+
+
+def picture_figure(image: np.ndarray, names: Sequence[str], lines: Sequence[str] = ()) -> Figure:
+    """Return a figure of a picture (H, W, 3) uint8 whose rows, all of one height, have names; lines of text go beneath."""
+    height, width, _ = image.shape
+    figure = new_figure(10, 10 * height / width + 0.2 + 0.2 * len(lines))
+    axes = figure.subplots()
+    axes.imshow(image)
+    axes.grid(False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_xticks([])
+    axes.set_yticks([(row + 0.5) * height / len(names) for row in range(len(names))], names)
+    axes.tick_params(length=0)
+    if lines:
+        axes.set_xlabel("\n".join(lines), fontsize="small", loc="left")
+    return figure
 
 
 def write_figure(figure: Figure, out_png: Path, out_svg: Path) -> None:

@@ -14,7 +14,7 @@ from flexpose_core.errors import DataError
 from flexpose_core.measures.distributions import pose_vectors
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.pool import pooled_poses
-from flexpose_core.rendering.charts import new_figure, write_figure
+from flexpose_core.rendering.charts import new_figure, picture_figure, write_figure
 
 ROWS = ("source sample", "the same, adapted", "nearest shot")
 _EACH = 600
@@ -26,17 +26,7 @@ def draw_triptych(picture: Path, out_png: Path, out_svg: Path) -> None:
     image = cv2.imread(str(picture))
     if image is None:
         raise DataError(f"{picture}: expected a PNG picture")
-    height, width, _ = image.shape
-    figure = new_figure(10, 10 * height / width + 0.2)
-    axes = figure.subplots()
-    axes.imshow(image[..., ::-1])
-    axes.grid(False)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.set_xticks([])
-    axes.set_yticks([(row + 0.5) * height / len(ROWS) for row in range(len(ROWS))], ROWS)
-    axes.tick_params(length=0)
-    write_figure(figure, out_png, out_svg)
+    write_figure(picture_figure(image[..., ::-1], ROWS), out_png, out_svg)
 
 
 def draw_embedding(
