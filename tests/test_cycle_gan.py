@@ -10,7 +10,7 @@ from flexpose_core.files import write_json
 from flexpose_core.models.cycle_gan import PatchDiscriminator, PersonToSkeleton, SkeletonToPerson
 from flexpose_core.options.cycle_gan import CycleGanArchitecture, CycleGanOptions
 from flexpose_core.poses.batch import PoseBatch
-from flexpose_core.poses.cache import plain_batch, write_cache
+from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
 from flexpose_core.poses.images import encode_images
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import to_uint8
@@ -270,12 +270,12 @@ def test_the_stage_gives_the_same_bytes_again(tmp_path, caches):
 
 
 def test_poses_that_are_asked_for_are_not_trained_on(caches):
-    others, asked = poses_apart(caches["poses"], 5, 0)
+    others, asked = poses_apart(load_cache(caches["poses"]), caches["poses"], 5, 0)
     assert (len(others), len(asked)) == (25, 5)
     both = np.concatenate([others, asked])
     assert np.array_equal(np.unique(both, axis=0), np.unique(_poses(30, seed=1), axis=0))
-    assert np.array_equal(poses_apart(caches["poses"], 5, 0)[1], asked)
-    assert not np.array_equal(poses_apart(caches["poses"], 5, 1)[1], asked)
+    assert np.array_equal(poses_apart(load_cache(caches["poses"]), caches["poses"], 5, 0)[1], asked)
+    assert not np.array_equal(poses_apart(load_cache(caches["poses"]), caches["poses"], 5, 1)[1], asked)
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path, caches):

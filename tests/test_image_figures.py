@@ -53,7 +53,7 @@ def painted(tmp_path, caches):  # noqa: F811
 
 
 def test_painted_people_are_measured_against_the_poses_asked_for(tmp_path, painted, monkeypatch):
-    others, asked = poses_apart(painted[1], 12, 0)
+    others, asked = poses_apart(load_cache(painted[1]), painted[1], 12, 0)
     seen = []
 
     def all_but_right(detector, frames, device):
@@ -80,7 +80,7 @@ def test_painted_people_are_measured_against_the_poses_asked_for(tmp_path, paint
 def test_a_person_is_painted_for_each_pose_before_its_background(painted):
     painter, _, _ = load_painter(painted[0], CPU)
     frames = frames_of(load_cache(painted[4], images=True), 16)
-    asked, rows = poses_apart(painted[1], 12, 0)[1], torch.arange(12)
+    asked, rows = poses_apart(load_cache(painted[1]), painted[1], 12, 0)[1], torch.arange(12)
     skeletons, people, behind = image_figures.paint(painter, asked, BODY15, frames, rows, CPU)
     expected = frames.backgrounds[frames.background[rows]].permute(0, 2, 3, 1).numpy()
     assert np.array_equal(behind, expected)

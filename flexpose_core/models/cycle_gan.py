@@ -8,6 +8,7 @@ so backgrounds need not be hidden in skeletons to come back. Images are in -1..1
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ _RGB = 3
 _SLOPE = 0.2
 _DEVIATION = 0.02
 # Padding repeats what is inside, so that the border of a picture is no edge.
-_PADDING = "reflect"
+_PADDING: Final = "reflect"
 
 
 def _normalised(layer: nn.Module, channels: int) -> list[nn.Module]:

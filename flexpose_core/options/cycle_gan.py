@@ -34,7 +34,7 @@ class CycleGanArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     size: Annotated[int, Meta(ge=16)] = 64
     widths: Widths = (16, 32, 64)
     blocks: Count = 3
-    discriminator_widths: Widths = (24, 48, 96)
+    discriminator_widths: Widths = (32, 64, 128)
 
     def check(self) -> None:
         """Raise ConfigError if the size cannot be halved as often as the widths ask."""
@@ -65,10 +65,10 @@ class CycleGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     size: int = 64
     widths: Widths = (16, 32, 64)
     blocks: Count = 3
-    discriminator_widths: Widths = (24, 48, 96)
-    steps: Count = 1500
+    discriminator_widths: Widths = (32, 64, 128)
+    steps: Count = 1600
     batch: Count = 4
-    learning_rate: Positive = 5e-4
+    learning_rate: Positive = 7e-4
     cycle_weight: NotNegative = 10.0
     buffer: Annotated[int, Meta(ge=0)] = 50
     average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.99

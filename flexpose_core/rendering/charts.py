@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from flexpose_core.files import atomic_path
 
 _DPI = 150
+# Width of a letter of a name and height of a line of text, in inches.
+_LETTER, _LINE = 0.075, 0.2
 # Ids in an SVG file are random without a salt; text stays text.
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "flexpose",
@@ -43,7 +45,8 @@ def name_missing(figure: Figure, missing: Sequence[str]) -> None:
 def picture_figure(image: np.ndarray, names: Sequence[str], lines: Sequence[str] = ()) -> Figure:
     """Return a figure of a picture (H, W, 3) uint8 whose rows, all of one height, have names; lines of text go beneath."""
     height, width, _ = image.shape
-    figure = new_figure(10, 10 * height / width + 0.2 + 0.2 * len(lines))
+    beside = 0.1 + _LETTER * max(len(name) for name in names)
+    figure = new_figure(10, (10 - beside) * height / width + 0.1 + _LINE * len(lines))
     axes = figure.subplots()
     axes.imshow(image)
     axes.grid(False)

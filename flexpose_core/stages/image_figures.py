@@ -61,9 +61,9 @@ def draw_painted_people(
     device = pick_device()
     painter, architecture, skeleton = load_painter(weights, device)
     detector, _, detector_architecture, detected = load_detector(detector_weights, device)
-    split = load_cache(test, images=True)
-    others, poses = poses_apart(pose_cache, people, seed)
-    own = load_cache(pose_cache).skeleton
+    split, adapted = load_cache(test, images=True), load_cache(pose_cache)
+    others, poses = poses_apart(adapted, pose_cache, people, seed)
+    own = adapted.skeleton
     for path, found in ((pose_cache, own.name), (detector_weights, detected), (test, split.skeleton.name)):
         if found != skeleton:
             raise DataError(f"{path}: expected skeleton {skeleton} as in {weights}, found {found}")

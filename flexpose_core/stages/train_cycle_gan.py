@@ -16,12 +16,13 @@ from flexpose_core.errors import DataError
 from flexpose_core.files import digest
 from flexpose_core.models.cycle_gan import PatchDiscriminator, PersonToSkeleton, SkeletonToPerson
 from flexpose_core.options.cycle_gan import CycleGanArchitecture, CycleGanOptions
-from flexpose_core.poses.cache import load_cache
+from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.stages.train_detector import channels_last, complete_poses, frames_of
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.cycle_gan import CycleGanObjective
 from flexpose_core.training.objectives.eta import PosePrior
+from flexpose_core.training.objectives.keypoint_gan import Frames
 
 KIND = "cycle_gan"
 _STAGE = "cycle_gan"
@@ -50,12 +51,11 @@ def train_cycle_gan(
         If the caches' skeletons differ, or too few poses have all joints visible.
     """
     device, architecture = pick_device(options.device), options.architecture()
-    pictures = load_cache(image_cache, images=True)
-    complete, skeleton = poses_apart(pose_cache, held_out, seed)[0], load_cache(pose_cache).skeleton
-    if skeleton.name != pictures.skeleton.name:
-        raise DataError(
-            f"{pose_cache}: expected skeleton {pictures.skeleton.name} as in {image_cache}, found {skeleton.name}"
-        )
+    pictures, poses = load_cache(image_cache, images=True), load_cache(pose_cache)
+    skeleton, wanted = poses.skeleton, pictures.skeleton.name
+    if skeleton.name != wanted:
+        raise DataError(f"{pose_cache}: expected skeleton {wanted} as in {image_cache}, found {skeleton.name}")
+    complete, _ = poses_apart(poses, pose_cache, held_out, seed)
     objective = build_objective(options, frames_of(pictures, options.size), PosePrior(complete, skeleton, device), seed)
     shaping = msgspec.json.encode(msgspec.structs.replace(options, device="auto")).decode()
     identity = "\n".join([shaping, digest(complete.tobytes()), pictures.image_checksum])
@@ -64,23 +64,23 @@ def train_cycle_gan(
     save_weights(out_weights, objective.average.module.state_dict(), KIND, description, {"seed": seed})
 
 
-def build_objective(options: CycleGanOptions, frames: Any, prior: PosePrior, seed: int) -> CycleGanObjective:
+def build_objective(options: CycleGanOptions, frames: Frames, prior: PosePrior, seed: int) -> CycleGanObjective:
     """Return the objective with new networks, whose weights depend on the seed alone; the global random state stays as it was."""
     architecture = options.architecture()
     widths = architecture.discriminator_widths
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(seed, _STAGE))
-        networks: list[nn.Module] = [
-            SkeletonToPerson(architecture),
-            PersonToSkeleton(architecture),
-            PatchDiscriminator(6, widths),
-            PatchDiscriminator(1, widths),
-        ]
-    placed: list[Any] = [channels_last(network.to(prior.device)) for network in networks]
-    return CycleGanObjective(*placed, frames=frames, prior=prior, options=options)
+        networks = {
+            "painter": SkeletonToPerson(architecture),
+            "finder": PersonToSkeleton(architecture),
+            "person_judge": PatchDiscriminator(6, widths),
+            "skeleton_judge": PatchDiscriminator(1, widths),
+        }
+    placed: dict[str, Any] = {name: channels_last(network.to(prior.device)) for name, network in networks.items()}
+    return CycleGanObjective(**placed, frames=frames, prior=prior, options=options)
 
 
-def poses_apart(pose_cache: Path, held_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def poses_apart(poses: PoseSet, path: Path, held_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the poses to train on and `held_out` others, (n, K, 2) each, all joints visible.
 
     Raises
@@ -88,9 +88,9 @@ def poses_apart(pose_cache: Path, held_out: int, seed: int) -> tuple[np.ndarray,
     DataError
         If not as many are left to train on.
     """
-    complete = complete_poses(load_cache(pose_cache), pose_cache)
+    complete = complete_poses(poses, path)
     if len(complete) < 2 * held_out:
-        raise DataError(f"{pose_cache}: expected at least {2 * held_out} poses, found {len(complete)}")
+        raise DataError(f"{path}: expected at least {2 * held_out} poses, found {len(complete)}")
     order = seeds.rng(seed, f"{_STAGE}/held_out").permutation(len(complete))
     return complete[np.sort(order[held_out:])], complete[order[:held_out]]
 

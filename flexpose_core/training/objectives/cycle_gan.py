@@ -7,7 +7,8 @@ One step updates, in the order of the authors' code, first the generators G and 
 - Eq. 3: their sum, the cycles λ times; discriminators see earlier translations too.
 
 Both translations know the background, see `models.cycle_gan`: a skeleton is painted before one that is drawn at random, and D_Y
-judges a picture beside its background. The identity loss of section 5.2 needs domains of as many channels, and is left out.
+judges a picture beside its difference from the background. The identity loss of section 5.2 needs domains of as many channels,
+and is left out.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ def least_squares(scores: Tensor, goal: float) -> Tensor:
 def cycle_loss(again: Tensor, truth: Tensor) -> Tensor:
     """E ‖H(G(x)) − x‖₁, a term of Eq. 2, as a mean over pixels."""
     return (again - truth).abs().mean()
+
+
+def beside_difference(images: Tensor, backgrounds: Tensor) -> Tensor:
+    """Return what D_Y sees, (B, 6, S, S): images, and how they differ from their backgrounds."""
+    return torch.cat([images, images - backgrounds], 1)
 
 
 class ImageBuffer(nn.Module):
@@ -126,19 +132,19 @@ class CycleGanObjective:
         with mixed_precision(self.device, options.mixed_precision):
             people, skeletons = self.painter(drawn, before), self.finder(images, behind)
             drawn_again, images_again = self.finder(people, before), self.painter(skeletons, behind)
-            pairs = torch.cat([people, before], 1)
-            deceived = [least_squares(self.person_judge(pairs), 1), least_squares(self.skeleton_judge(skeletons), 1)]
+            shown = beside_difference(people, before)
+            deceived = [least_squares(self.person_judge(shown), 1), least_squares(self.skeleton_judge(skeletons), 1)]
         cycles = [cycle_loss(drawn_again, drawn), cycle_loss(images_again, images)]
         adversarial = deceived[0] + deceived[1]
         self._update("generators", adversarial + options.cycle_weight * (cycles[0] + cycles[1]))
         self.average.update_parameters(self.generators)
 
         require_gradients(self.judges.parameters(), True)
-        old_people = self.people.exchange(pairs.detach(), random)
+        old_people = self.people.exchange(shown.detach(), random)
         old_skeletons = self.skeletons.exchange(skeletons.detach(), random)
         with mixed_precision(self.device, options.mixed_precision):
             judged = [
-                least_squares(self.person_judge(torch.cat([images, behind], 1)), 1),
+                least_squares(self.person_judge(beside_difference(images, behind)), 1),
                 least_squares(self.person_judge(old_people), 0),
                 least_squares(self.skeleton_judge(drawn), 1),
                 least_squares(self.skeleton_judge(old_skeletons), 0),
