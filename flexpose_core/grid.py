@@ -18,6 +18,7 @@ from flexpose_core.datasets.catalogue import paper_sizes
 from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest
+from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.options.grid import Cell, MethodOptions
@@ -50,6 +51,19 @@ class Run:
     def guidance(self) -> str:
         """The few-shot set and its pose-mixup."""
         return f"{self.cell.target}_{self.method.guidance}_m{self.cell.shots}_s{self.seed}"
+
+    @property
+    def adaptation(self) -> AdaptationOptions | None:
+        """How this run adapts the generator, if it does: the method's options with the cell's layers."""
+        options = self.method.adaptation
+        if options is None or self.cell.layers is None:
+            return options
+        return msgspec.structs.replace(options, layers=self.cell.layers)
+
+    @property
+    def chooses_layers(self) -> bool:
+        """Whether the adaptation chooses its layers from the shots."""
+        return self.adaptation is not None and self.adaptation.chooses_layers
 
 
 class Grid:
@@ -139,12 +153,12 @@ class Grid:
 
     def adaptation_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")
-        options = run.method.adaptation
+        options = run.adaptation
         if options is None:
             raise ConfigError(f"pose set {pose_set}: expected an adapted method, found {run.cell.method!r}")
-        if run.cell.layers is not None:
-            options = msgspec.structs.replace(options, layers=run.cell.layers)
-        return plain({"options": options, "seed": run.seed})
+        # To choose layers, guidance is made of a part of the shots.
+        guidance = self.config.guidance[run.method.guidance or ""] if run.chooses_layers else None
+        return plain({"options": options, "seed": run.seed, "guidance": guidance})
 
     def sample_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")

@@ -148,6 +148,12 @@ def shots_of_cell(wildcards):
     return f"results/guidance/{run.guidance}/shots.h5" if run.method.guidance else []
 
 
+def choice_of_layers(wildcards):
+    """What an adaptation says of the layers it chose, for runs that have it choose."""
+    run = GRID.run(wildcards.cell)
+    return f"results/pose_sets/{run.pose_set}/adaptation.json" if run.chooses_layers else []
+
+
 def labelled_shots(wildcards):
     """The annotated shots, for methods whose detector sees their images."""
     return shots_of_cell(wildcards) if GRID.run(wildcards.cell).method.supervision != "none" else []

@@ -57,6 +57,7 @@ rule evaluate:
         val=target_cache("val"),
         test=target_cache("test"),
         shots=shots_of_cell,
+        adaptation=choice_of_layers,
     output:
         metrics=ensure("results/cells/{cell}/metrics.json", non_empty=True),
         picture=report(

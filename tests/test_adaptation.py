@@ -16,7 +16,8 @@ from flexpose_core.options.adaptation import AdaptationOptions, AlignmentOptions
 from flexpose_core.poses.cache import plain_batch, write_cache
 from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15
-from flexpose_core.stages.adapt import adapt, pair
+from flexpose_core.stages.adapt import adapt
+from flexpose_core.stages.few_shot import pair
 from flexpose_core.stages.priors import save_generator, save_regressor
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective, energy_distance

@@ -34,8 +34,11 @@ def check_table2(config, names):
     """Compare each cell of Table 2 with the paper's row; `names` are the sources by the paper's names."""
     table = config.tables["table2"]
     assert table.kind == "ablation"
-    assert table.paper_rows == tuple(row[0] for row in PAPER_TABLES["table2"])
-    for cell_name, printed in zip(table.cells, PAPER_TABLES["table2"], strict=True):
+    rows = dict(zip(table.cells, table.paper_rows, strict=True))
+    assert {config.cells[cell].layers for cell, row in rows.items() if row is None} <= {"auto"}
+    papers = [cell for cell, row in rows.items() if row is not None]
+    assert [rows[cell] for cell in papers] == [row[0] for row in PAPER_TABLES["table2"]]
+    for cell_name, printed in zip(papers, PAPER_TABLES["table2"], strict=True):
         cell = config.cells[cell_name]
         _, source, size, channels, shots, layers, *_ = printed
         if source == "N/A":
@@ -131,6 +134,8 @@ def test_metrics_say_what_may_change():
         "upright-everyday-flexpose-paper": [3],
         "upright-everyday-l1-3": [1, 3],
         "upright-everyday-freezed": "all",
+        "upright-everyday-auto-layers": "auto",
+        "upright-everyday-flexpose-auto": "auto",
         "upright-everyday-direct": None,
     }
     for name, expected in layers.items():
@@ -167,11 +172,21 @@ def test_metrics_say_what_may_change():
         ),
         (
             lambda c: c["tables"]["table2"]["paper_rows"].pop(),
-            "tables.table2.paper_rows: expected one for each of 14 cells",
+            "tables.table2.paper_rows: expected one for each of 15 cells",
         ),
         (
             lambda c: c["methods"]["tgan"]["adaptation"].update(trained="transfer"),
             "expected 'generator' for adversarial",
+        ),
+        (
+            lambda c: c["methods"]["flexpose-auto"]["adaptation"].update(
+                layer_search={"candidates": ["mapping", ["f9"]]}
+            ),
+            "methods.flexpose-auto.adaptation.layer_search.candidates[1]: expected 1..8, f1..f4, all or mapping, found 'f9'",
+        ),
+        (
+            lambda c: c["cells"]["upright-everyday-auto-layers"].update(method="tgan"),
+            "adaptation.layers: expected none to choose",
         ),
     ],
 )
@@ -181,6 +196,22 @@ def test_a_wrong_grid_is_named(change, message):
     with pytest.raises(ConfigError, match=r"^(config|adaptation)") as error:
         load_config(raw)
     assert message in str(error.value)
+
+
+def test_a_choice_of_layers_depends_on_how_the_shots_are_enriched_and_no_other_adaptation_does():
+    raw = raw_config()
+    before = Grid(load_config(raw))
+    raw["guidance"]["symmetric"]["concentration"] = 0.25
+    after = Grid(load_config(raw))
+    changed = {
+        name: before.adaptation_params(f"{name}_s0") != after.adaptation_params(f"{name}_s0")
+        for name in ("upright-studio-flexpose", "upright-everyday-flexpose-auto", "upright-everyday-auto-layers")
+    }
+    assert [name for name, other in changed.items() if other] == ["upright-everyday-flexpose-auto"]
+    assert before.adaptation_params("upright-everyday-auto-layers_s0")["guidance"]["mixup_size"] == 1000
+    choosing = {name.removesuffix("_s0") for name, run in before.runs.items() if run.chooses_layers}
+    pairs = raw["grids"]["baselines"]["pairs"]
+    assert choosing == {"upright-everyday-auto-layers", *(f"{pair}-flexpose-auto" for pair in pairs)}
 
 
 @pytest.mark.parametrize("others", [("config/tiny.yaml",), ("config/paper.yaml",)])

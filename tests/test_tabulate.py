@@ -116,6 +116,37 @@ def test_an_ablation_tells_a_cells_knobs_beside_the_papers_figures(knobs, tmp_pa
     assert "52.0 ± 2.8" in text
 
 
+def search(layers, **scores):
+    rows = [
+        {"layers": name.split("_"), "score": score, "excess": score - 60, "excess_error": 0.5}
+        for name, score in scores.items()
+    ]
+    return {"layer_search": {"layers": layers, "loss": "energy score", "folds": 4, "steps": 75, "candidates": rows}}
+
+
+def test_layers_that_were_chosen_are_told_with_the_scores_of_all(knobs, tmp_path):
+    auto = {"channels": 3, "shots": 12, "layers": "auto"}
+    more = [search(["f1"], f1=60.0, f1_f3=61.25), search(["f1", "f3"], f1=63.5, f1_f3=60.0)]
+    seeds = [
+        write_run(tmp_path, "e", "flexpose-paper", ["near"], seed, 45.0 + seed, 35.0, more=more[seed], **auto)
+        for seed in (0, 1)
+    ]
+    found = table(tmp_path, [*knobs, *seeds], "table2", "ablation", rows=[0, 1, 6, 11, None])
+    assert found.layers.fillna("").tolist() == ["", "3", "1, 3", "all", "auto: f1 or f1, f3"]
+    assert found.row.tolist()[:4] == [0, 1, 6, 11]
+    assert np.isnan([found.row[4], found.paper_mse_pixel[4], found.paper_pck[4]]).all()
+    assert found.seeds[4] == 2
+    lines = [[part.strip() for part in line.split("|")[1:-1]] for line in (tmp_path / "t.md").read_text().splitlines()]
+    assert ["e", "0", "f1", "60.00", "0.00 ± 0.50", "yes"] in lines
+    assert ["e", "1", "f1", "63.50", "3.50 ± 0.50", ""] in lines
+    assert ["e", "1", "f1, f3", "60.00", "0.00 ± 0.50", "yes"] in lines
+    table(tmp_path, knobs, "table2", "ablation", rows=[0, 1, 6, 11], name="fixed")
+    assert "chosen from the shots" not in (tmp_path / "fixed.md").read_text()
+    # A table that does not show layers does not show how they were chosen.
+    table(tmp_path, seeds, name="results")
+    assert "chosen from the shots" not in (tmp_path / "results.md").read_text()
+
+
 def test_the_papers_figures_are_the_issues():
     printed = [row[-2:] for row in PAPER_TABLES["table2"]]
     mse = [2.96, 4.61, 4.96, 3.79, 3.80, 3.73, 3.82, 4.02, 4.50, 5.98, 6.47, 5.28, 5.19, 4.15]

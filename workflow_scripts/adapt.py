@@ -1,10 +1,11 @@
 import msgspec
 
-from flexpose_core.options.adaptation import AdaptationOptions
+from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions
 from flexpose_core.stages.adapt import adapt
 from flexpose_core.stages.reporting import reporting
 
 cell = snakemake.params.cell
+guidance = cell["guidance"]
 with reporting(snakemake.log[0], snakemake.threads):
     adapt(
         msgspec.convert(cell["options"], AdaptationOptions),
@@ -19,4 +20,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         cell["seed"],
         snakemake.params.work,
         discriminator_weights=snakemake.input.get("discriminator") or None,
+        guidance_options=None if guidance is None else msgspec.convert(guidance, GuidanceOptions),
     )

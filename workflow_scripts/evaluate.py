@@ -16,4 +16,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.output.metrics,
         snakemake.output.picture,
         snakemake.input.get("shots") or None,
+        snakemake.input.get("adaptation") or None,
     )

@@ -110,6 +110,38 @@ class AdversarialFitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     learning_rate: Positive = 2e-4
 
 
+SetOfLayers = tuple[int | str, ...] | str
+"""Layers that τ may change; see `flexpose_core.models.transfer.Layers`."""
+
+
+def layers_text(layers: SetOfLayers) -> str:
+    """Return a set of layers as tables show it: "1, 3", or "mapping"."""
+    return layers if isinstance(layers, str) else ", ".join(map(str, layers))
+
+
+class LayerSearchOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How `layers: auto` chooses: by cross-validation over the shots, see `flexpose_core.stages.choose_layers`.
+
+    It costs candidates × folds trial fits.
+
+    Parameters
+    ----------
+    candidates
+        The sets of layers to choose from, each as `layers`; none for those of `choose_layers.default_candidates`.
+    folds
+        Parts that the shots are divided in; each is held out once.
+    steps_share
+        Share of `pair_steps` and of `energy_steps` that a trial fit takes.
+    samples
+        Poses generated after a trial fit, to score the shots held out.
+    """
+
+    candidates: tuple[SetOfLayers, ...] = ()
+    folds: Annotated[int, Meta(ge=2)] = 4
+    steps_share: Annotated[float, Meta(gt=0, le=1)] = 0.25
+    samples: Annotated[int, Meta(ge=2)] = 500
+
+
 class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a generator is adapted. The defaults are the paper's: τ is fitted, all else frozen.
 
@@ -119,7 +151,10 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         What learns: "transfer", τ; "scale-shift", a diagonal τ; "low-rank", a matrix of low rank added to each A_l, for
         style layers alone; "generator", all weights.
     layers
-        Layers that may change, see `flexpose_core.models.transfer.Layers`; "generator" changes all.
+        Layers that may change, see `flexpose_core.models.transfer.Layers`; "auto" chooses them from the shots; "generator"
+        changes all.
+    layer_search
+        For layers "auto".
     bias
         Whether τ's blocks also shift.
     rank
@@ -148,7 +183,8 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """
 
     trained: Literal["transfer", "scale-shift", "low-rank", "generator"] = "transfer"
-    layers: tuple[int | str, ...] | str = (3,)
+    layers: SetOfLayers = (3,)
+    layer_search: LayerSearchOptions = LayerSearchOptions()
     bias: bool = False
     rank: Count = 4
     perceptual: PerceptualOptions = PerceptualOptions()
@@ -167,3 +203,25 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     def __post_init__(self) -> None:
         if self.adversarial is not None and self.trained != "generator":
             raise ConfigError(f"adaptation.trained: expected 'generator' for adversarial, found {self.trained!r}")
+        if self.chooses_layers and self.trained == "generator":
+            raise ConfigError(
+                "adaptation.layers: expected none to choose, as 'generator' trains them all, found 'auto'"
+            )
+        for number, layers in enumerate(self.layer_search.candidates):
+            self._check_candidate(layers, f"adaptation.layer_search.candidates[{number}]")
+
+    @property
+    def chooses_layers(self) -> bool:
+        """Whether the layers are chosen from the shots."""
+        return self.layers == "auto"
+
+    def _check_candidate(self, layers: SetOfLayers, where: str) -> None:
+        of_style = [layer == "all" or isinstance(layer, int) for layer in _listed(layers)]
+        if self.perceptual.kind == "pose" and any(of_style):
+            raise ConfigError(f"{where}: expected layers of f, as Γ = pose sees no others, found {layers!r}")
+        if self.trained == "low-rank" and not all(of_style):
+            raise ConfigError(f"{where}: expected style layers for 'low-rank', found {layers!r}")
+
+
+def _listed(layers: SetOfLayers) -> tuple[int | str, ...]:
+    return (layers,) if isinstance(layers, str) else layers

@@ -179,6 +179,11 @@ def _check_methods(config: Config) -> None:
                 raise ConfigError(f"{where}.{key}: expected options, found none")
             if method.poses != kind and getattr(method, key) is not None:
                 raise ConfigError(f"{where}.{key}: expected none for poses {method.poses!r}, found options")
+        if method.adaptation is not None:
+            for number, layers in enumerate(method.adaptation.layer_search.candidates):
+                config.generator.architecture.check_layers(
+                    layers, f"{where}.adaptation.layer_search.candidates[{number}]"
+                )
 
 
 def _check_cells(config: Config) -> None:
@@ -204,7 +209,10 @@ def _check_cells(config: Config) -> None:
             )
         if method.poses != "target":
             _check_size(config, where, cell)
-        if cell.layers is not None:
+        if cell.layers == "auto" and method.adaptation is not None:
+            # Raises if the method has nothing to choose.
+            msgspec.structs.replace(method.adaptation, layers="auto")
+        elif cell.layers is not None:
             config.generator.architecture.check_layers(cell.layers, f"{where}.layers")
 
 

@@ -70,6 +70,8 @@ class GeneratorNetworkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields
 
     def check_layers(self, layers: tuple[int | str, ...] | str, where: str) -> None:
         """Raise ConfigError, its message starting with `where`, unless the generator has all these layers."""
+        if not layers:
+            raise ConfigError(f"{where}: expected at least one layer, found none")
         known: set[int | str] = {"all", "mapping", *range(1, self.style_layers + 1)}
         known |= {f"f{layer}" for layer in range(1, self.mapping_layers + 1)}
         for layer in [layers] if isinstance(layers, str) else layers:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from flexpose_core.options.adaptation import AdaptationOptions
+from flexpose_core.options.adaptation import AdaptationOptions, SetOfLayers
 from flexpose_core.options.baselines import BaselineOptions
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$(?!\n)")]
@@ -60,8 +60,8 @@ class Factors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     shots: Positive | None = None
     channels: Literal[1, 3] = 3
     """Channels of the generator's skeleton images."""
-    layers: tuple[int | str, ...] | str | None = None
-    """Layers that τ may change; None for the method's."""
+    layers: SetOfLayers | None = None
+    """Layers that τ may change, or "auto"; None for the method's."""
 
 
 class Cell(Factors, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -100,5 +100,5 @@ class TableOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     kind: Literal["results", "ablation", "baselines"] = "results"
     """results: the detector's figures and gains over Direct; ablation: what a cell is, the detector's figures, the paper's;
     baselines: the detector's figures and distances between distributions of poses."""
-    paper_rows: tuple[int, ...] = ()
-    """For an ablation: the number of each cell's row in the paper's table of the same name."""
+    paper_rows: tuple[int | None, ...] = ()
+    """For an ablation: the number of each cell's row in the paper's table of the same name, null for a cell not in it."""

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor
 
 from flexpose_core import seeds
 from flexpose_core.devices import pick_device
@@ -18,17 +17,17 @@ from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.distributions import distribution_metrics
 from flexpose_core.models.adapters import FineTuned, build_adapter
-from flexpose_core.models.perceptual import Observer, build_observer
-from flexpose_core.options.adaptation import AdaptationOptions
-from flexpose_core.poses.alignment import align
+from flexpose_core.models.perceptual import build_observer
+from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions
 from flexpose_core.poses.cache import load_cache
-from flexpose_core.poses.pairing import assigned_pairs, random_pairs
 from flexpose_core.poses.pool import pooled_poses
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.rendering.pictures import tile, write_png
 from flexpose_core.skeletons import Skeleton, skeleton_named
+from flexpose_core.stages.choose_layers import choose_layers
+from flexpose_core.stages.few_shot import enrich, pair
 from flexpose_core.stages.fine_tune import fine_tune
-from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor
+from flexpose_core.stages.priors import check_fit, generate, load_generator, load_regressor
 from flexpose_core.training.checkpoint import read_header
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective
@@ -51,6 +50,7 @@ def adapt(
     work: Path,
     loop: LoopOptions | None = None,
     discriminator_weights: Path | None = None,
+    guidance_options: GuidanceOptions | None = None,
 ) -> None:
     """Fit τ, or what else the options say, and write it alone, with metrics and a picture.
 
@@ -63,11 +63,13 @@ def adapt(
     ----------
     discriminator_weights
         What the generator was trained against; for adversarial fine-tuning.
+    guidance_options
+        How the shots were enriched; for layers "auto", which makes guidance of a part of the shots.
 
     Raises
     ------
     ConfigError
-        If a layer is beyond the generator's, or the generator has no pose for Γ to read.
+        If a layer, or a candidate for "auto", is beyond the generator's, or the generator has no pose for Γ to read.
     CheckpointError
         If weights are missing, damaged or of other networks.
     """
@@ -76,15 +78,21 @@ def adapt(
     check_fit(generator.architecture, regressor.architecture, regressor_weights)
     skeleton = skeleton_named(generator.architecture.skeleton)
     drawn, mixed = load_cache(shots), load_cache(mixup)
-    guidance = mixed.poses
-    if options.alignment is not None:
-        own, _ = pooled_poses(sources)
-        random = seeds.rng(seed, "adapt/alignment")
-        guidance = align(own, guidance, len(drawn), skeleton, options.alignment, random)
-    transfer = build_adapter(options, generator, seed).to(device)
+    own = pooled_poses(sources)[0] if options.alignment is not None else None
+    guidance = enrich(own, mixed.poses, len(drawn), skeleton, options, seed)
     used = [generator_weights, regressor_weights, *([discriminator_weights] if discriminator_weights else [])]
     weights = [read_header(path)["checksum"] for path in used]
     identity = json.dumps([msgspec.to_builtins(options), weights, digest(guidance.tobytes())])
+    chosen: dict[str, Any] = {}
+    if options.chooses_layers:
+        if guidance_options is None:
+            raise ConfigError("adaptation.layers: expected the guidance's options for 'auto', found none")
+        layers, search = choose_layers(
+            options, guidance_options, generator, regressor, own, drawn.poses, seed, work, identity, loop
+        )
+        options = msgspec.structs.replace(options, layers=layers)
+        chosen = {"layers": layers, "layer_search": search}
+    transfer = build_adapter(options, generator, seed).to(device)
     loss: dict[str, float | None] | None = None
     if options.adversarial is not None:
         if discriminator_weights is None or not isinstance(transfer, FineTuned):
@@ -124,21 +132,10 @@ def adapt(
         "before": distribution_metrics(guidance, before, seed),
         "after": distribution_metrics(guidance, after, seed),
         "guidance": mixed.attributes,
+        **chosen,
     }
     write_json(out_metrics, metrics)
     write_png(out_picture, triptych(before[:_SHOWN], after[:_SHOWN], drawn.poses, skeleton))
-
-
-def pair(
-    options: AdaptationOptions, observer: Observer, guidance: np.ndarray, width: int, seed: int, device: torch.device
-) -> Tensor:
-    """Return the latent code (E, width), on the CPU, that stands for each guidance pose."""
-    assigned = options.pairing == "assignment"
-    pool = options.pool if assigned else len(guidance)
-    z = torch.randn(pool, width, generator=seeds.torch_generator(seed, "adapt/pool"))
-    if assigned:
-        return z[torch.as_tensor(assigned_pairs(guidance, _joints(observer, z.to(device))))]
-    return z[torch.as_tensor(random_pairs(len(guidance), pool, seeds.rng(seed, "adapt/pairs")))]
 
 
 def triptych(source: np.ndarray, adapted: np.ndarray, shots: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -146,8 +143,3 @@ def triptych(source: np.ndarray, adapted: np.ndarray, shots: np.ndarray, skeleto
     distances = np.linalg.norm(adapted[:, None] - shots[None], axis=-1).mean(axis=-1)
     nearest = shots[distances.argmin(axis=1)]
     return tile(draw_lines(np.concatenate([source, adapted, nearest]), skeleton, _SHOWN_SIDE), len(source))
-
-
-def _joints(observer: Observer, z: Tensor) -> np.ndarray:
-    with torch.inference_mode():
-        return torch.cat([observer.joints(chunk, None) for chunk in z.split(CHUNK)]).cpu().numpy()

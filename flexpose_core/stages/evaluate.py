@@ -11,7 +11,7 @@ import torch
 
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import DataError
-from flexpose_core.files import write_json
+from flexpose_core.files import read_json, write_json
 from flexpose_core.measures.detection import better_labelling, detection_metrics, mean_pose_floor
 from flexpose_core.measures.distributions import distribution_metrics
 from flexpose_core.measures.shapes import shape_metrics
@@ -44,6 +44,7 @@ def evaluate(
     out_metrics: Path,
     out_picture: Path,
     shots: Path | None = None,
+    adaptation: Path | None = None,
 ) -> None:
     """Write a cell's metrics on both splits, and a picture of test samples: predicted joints beside the true ones.
 
@@ -59,6 +60,8 @@ def evaluate(
         What was run; it is written as it is.
     shots
         The annotated poses, if the cell has any: how near to them the annotation set is shows what it memorises.
+    adaptation
+        The metrics of an adaptation that chose its layers; the choice and its scores are repeated as `layer_search`.
 
     Raises
     ------
@@ -72,6 +75,9 @@ def evaluate(
     metrics: dict[str, Any] = {**description, "versions": library_versions()}
     metrics["annotation_set_size"] = len(annotations)
     metrics["annotation_set_missing"] = annotations.attributes.get("missing", 0)
+    if adaptation is not None:
+        found = read_json(adaptation)
+        metrics["layer_search"] = {"layers": found["layers"], **found["layer_search"]}
     for name, path in {"val": val, "test": test}.items():
         split = load_cache(path, images=True)
         if skeleton != split.skeleton.name:

@@ -10,7 +10,8 @@ from flexpose_core import seeds
 from flexpose_core.options.adaptation import GuidanceOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import PoseSet, load_cache, plain_batch, write_cache
-from flexpose_core.poses.guidance import choose_shots, choose_symmetry, pose_mixup, with_mirror_images
+from flexpose_core.poses.guidance import choose_shots
+from flexpose_core.stages.few_shot import mix
 
 
 def guide(options: GuidanceOptions, target: Path, shots: int, seed: int, out_shots: Path, out_mixup: Path) -> None:
@@ -27,11 +28,7 @@ def guide(options: GuidanceOptions, target: Path, shots: int, seed: int, out_sho
     poses = load_cache(target)
     skeleton = poses.skeleton
     chosen = choose_shots(poses, shots, seeds.rng(seed, "guide/shots"))
-    drawn = poses.poses[chosen]
-    symmetry = options.symmetry
-    if symmetry == "auto":
-        symmetry = choose_symmetry(drawn, skeleton, options, seeds.rng(seed, "guide/symmetry"))
-    mixed = pose_mixup(with_mirror_images(drawn, symmetry, skeleton), skeleton, options, seeds.rng(seed, "guide/mixup"))
+    mixed, symmetry = mix(poses.poses[chosen], skeleton, options, seed, "guide")
     write_cache(out_shots, [_rows(poses, chosen)], skeleton, {"target": poses.attributes, "shots": shots, "seed": seed})
     write_cache(
         out_mixup, [plain_batch(mixed, "mixup")], skeleton, {"shots": shots, "seed": seed, "symmetry": symmetry}

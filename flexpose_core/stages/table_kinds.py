@@ -152,6 +152,7 @@ BASELINES = TableKind(
         "source",
         "annotation_set_size",
         "shots",
+        "layers",
         *with_deviations("mse_pixel", "mse_pixel_flip"),
         "pck_rho",
         *with_deviations("pck", "pck_flip"),
@@ -162,6 +163,7 @@ BASELINES = TableKind(
     shown={
         "Method": plain("method"),
         "Guidance": plain("guidance"),
+        "l": plain("layers"),
         "Target": plain("target"),
         "Source": plain("source"),
         "MSE-Pixel": figure("mse_pixel", 1),

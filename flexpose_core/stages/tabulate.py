@@ -12,6 +12,7 @@ import pandas as pd
 
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import read_json, write_text
+from flexpose_core.options.adaptation import layers_text
 from flexpose_core.stages import missing
 from flexpose_core.stages.paper_tables import PAPER_COLUMNS, PAPER_TABLES
 from flexpose_core.stages.table_kinds import DETECTION, DISTANCES, KINDS, SAMPLES, TableKind
@@ -39,7 +40,7 @@ def tabulate(
     runs: Sequence[Mapping[str, Any]],
     metrics_files: Sequence[Path],
     pck_rho: dict[str, float],
-    paper_rows: Sequence[int],
+    paper_rows: Sequence[int | None],
     out_csv: Path,
     out_markdown: Path,
 ) -> None:
@@ -57,7 +58,8 @@ def tabulate(
     metrics_files
         The metrics of these runs, or of those of them that have any.
     paper_rows
-        The number of each cell's row in the paper's table of that name; empty to leave the paper's figures out.
+        The number of each cell's row in the paper's table of that name, None for a cell not in it; empty to leave the paper's
+        figures out.
     """
     entries = [read_metrics(path) for path in metrics_files]
     absent = missing.missing_seeds(runs, entries)
@@ -72,7 +74,10 @@ def tabulate(
     floors = {entry["cell"]["target"]: entry["test_floor"] for entry in entries}
     columns = table.reindex(columns=[*KINDS[kind].columns, *([missing.COLUMN] if absent else [])])
     write_text(out_csv, columns.to_csv(index=False, float_format="%.4f"))
-    write_text(out_markdown, render_markdown(name, KINDS[kind], table, floors, pck_rho, absent))
+    text = render_markdown(name, KINDS[kind], table, floors, pck_rho, absent)
+    if "layers" in KINDS[kind].columns:
+        text += render_choices(entries)
+    write_text(out_markdown, text)
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -106,9 +111,21 @@ def summarise(entries: Sequence[dict[str, Any]], pck_rho: dict[str, float]) -> p
     aligned = table[table.method == "aligned"].set_index("target").mse_pixel_flip
     direct = table[table.method == "direct"].set_index(["target", "source"]).mse_pixel_flip
     gains = [_gains(row, direct, aligned) for row in table.itertuples()]
+    # Seeds may choose differently.
+    chosen = chosen_layers(entries)
+    table["layers"] = [chosen.get(name, layers) for name, layers in zip(table["name"], table["layers"], strict=True)]
     for name, values in zip(gains_of, zip(*gains, strict=True), strict=True):
         table[name] = values
     return table
+
+
+def chosen_layers(entries: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return for each cell that chose its layers what its seeds chose: "auto: 3", or "auto: 3 or 1, 3"."""
+    chosen: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if "layer_search" in entry:
+            chosen.setdefault(entry["name"], {})[layers_text(entry["layer_search"]["layers"])] = None
+    return {name: "auto: " + " or ".join(texts) for name, texts in chosen.items()}
 
 
 def _gains(row: Any, direct: pd.Series, aligned: pd.Series) -> tuple[float, float]:
@@ -134,7 +151,7 @@ def _factors(entry: Mapping[str, Any], pck_rho: dict[str, float], size: int | No
         # The target's own poses come from no generator; the detector draws them in one channel.
         "channels": 1 if own else cell.get("channels"),
         "shots": cell.get("shots"),
-        "layers": layers if isinstance(layers, str | None) else ", ".join(map(str, layers)),
+        "layers": None if layers is None else layers_text(layers),
         "pck_rho": pck_rho[cell["target"]],
     }
 
@@ -154,8 +171,8 @@ def _row(entry: dict[str, Any], pck_rho: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def beside_paper(table: pd.DataFrame, name: str, rows: Sequence[int]) -> pd.DataFrame:
-    """Return the table with the number and the figures of each row in the paper's table of that name.
+def beside_paper(table: pd.DataFrame, name: str, rows: Sequence[int | None]) -> pd.DataFrame:
+    """Return the table with the number and the figures of each row in the paper's table of that name, None for a row not in it.
 
     Raises
     ------
@@ -165,11 +182,14 @@ def beside_paper(table: pd.DataFrame, name: str, rows: Sequence[int]) -> pd.Data
     if PAPER_COLUMNS.get(name, ("",))[0] != "#":
         raise ConfigError(f"tables.{name}.paper_rows: expected none, as the paper has no numbered table of that name")
     printed = {row[0]: row[-2:] for row in PAPER_TABLES[name]}
-    unknown = [row for row in rows if row not in printed]
+    unknown = [row for row in rows if row is not None and row not in printed]
     if unknown:
         raise ConfigError(f"tables.{name}.paper_rows: expected rows of 0..{max(printed)}, found {unknown[0]}")
-    figures = pd.DataFrame([printed[row] for row in rows], columns=["paper_mse_pixel", "paper_pck"])
-    return pd.concat([pd.Series(rows, name="row"), table, figures], axis=1)
+    missing = (np.nan, np.nan)
+    figures = pd.DataFrame(
+        [missing if row is None else printed[row] for row in rows], columns=["paper_mse_pixel", "paper_pck"]
+    )
+    return pd.concat([pd.DataFrame({"row": list(rows)}, dtype="Int64"), table, figures], axis=1)
 
 
 def by_pair(table: pd.DataFrame) -> pd.DataFrame:
@@ -233,6 +253,30 @@ def render_markdown(
             "",
         ]
     return "\n".join(lines)
+
+
+def render_choices(entries: Sequence[dict[str, Any]]) -> str:
+    """Return, for reading, the score of every candidate where layers were chosen from the shots; nothing if nowhere."""
+    rows = [
+        {
+            "Cell": entry["name"],
+            "Seed": str(entry["seed"]),
+            "l": layers_text(candidate["layers"]),
+            "Score px": f"{candidate['score']:.2f}",
+            "Above the best": f"{candidate['excess']:.2f} ± {candidate['excess_error']:.2f}",
+            "Chosen": "yes" if candidate["layers"] == entry["layer_search"]["layers"] else "",
+        }
+        for entry in entries
+        if "layer_search" in entry
+        for candidate in entry["layer_search"]["candidates"]
+    ]
+    if not rows:
+        return ""
+    heading = (
+        "Layers chosen from the shots alone: the energy score of shots held out, the lower the better; "
+        "± is the standard error over shots."
+    )
+    return "\n".join(["", heading, "", pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True), ""])
 
 
 def _measured(table: pd.DataFrame, kind: TableKind) -> str:

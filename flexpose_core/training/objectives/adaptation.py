@@ -35,7 +35,9 @@ class AdaptationObjective:
     z
         (E, latent width) on the CPU, the latent code paired with each guidance pose.
     guidance
-        (E, K, 2) in 0..1 on the CPU.
+        (E, K, 2) in 0..1.
+    features
+        Γ of the guidance where it is known, as `cache_features` returns it.
     """
 
     def __init__(
@@ -46,11 +48,14 @@ class AdaptationObjective:
         guidance: Tensor,
         skeleton: Skeleton,
         options: AdaptationOptions,
+        features: list[Tensor] | None = None,
     ) -> None:
         self.transfer, self.observer, self.options, self.skeleton = transfer, observer, options, skeleton
         self.device = next(transfer.parameters()).device
         self.z, self.poses = z.to(self.device), guidance.to(self.device)
-        self.targets = _cache_features(observer, self.poses) if options.pair_steps else []
+        self.targets = []
+        if options.pair_steps:
+            self.targets = features or cache_features(observer, self.poses)
         # Levels count alike whatever their range; the scale is the guidance's and does not change.
         self.scales = [target.std().clamp(min=1e-6) for target in self.targets]
         self.optimiser = torch.optim.Adam(transfer.parameters(), options.learning_rate, _BETAS)
@@ -121,7 +126,8 @@ def warm_cosine(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / _WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def _cache_features(observer: Observer, poses: Tensor) -> list[Tensor]:
+def cache_features(observer: Observer, poses: Tensor) -> list[Tensor]:
+    """Return Γ(α(t)) of the guidance poses (E, K, 2), a level a tensor."""
     with torch.no_grad():
         chunks = [observer.guidance(chunk) for chunk in poses.split(_CHUNK)]
     return [torch.cat(level) for level in zip(*chunks, strict=True)]

@@ -1,0 +1,70 @@
+"""From a few shots to what a fit sees of the target: their mixup, source poses brought to it, latent codes paired with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flexpose_core import seeds
+from flexpose_core.models.adapters import AnyAdapter
+from flexpose_core.models.perceptual import Observer
+from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions, Symmetry
+from flexpose_core.poses.alignment import align
+from flexpose_core.poses.guidance import choose_symmetry, pose_mixup, with_mirror_images
+from flexpose_core.poses.pairing import assigned_pairs, random_pairs
+from flexpose_core.skeletons import Skeleton
+from flexpose_core.stages.priors import CHUNK
+
+
+def mix(
+    shots: np.ndarray, skeleton: Skeleton, options: GuidanceOptions, seed: int, stage: str, *steps: int
+) -> tuple[np.ndarray, Symmetry]:
+    """Return E poses mixed from the shots (M, K, 2), (E, K, 2) float32, and the symmetry that they were given.
+
+    What is drawn derives from (seed, STAGE/symmetry, steps) and (seed, STAGE/mixup, steps).
+    """
+    symmetry = options.symmetry
+    if symmetry == "auto":
+        symmetry = choose_symmetry(shots, skeleton, options, seeds.rng(seed, f"{stage}/symmetry", *steps))
+    mirrored = with_mirror_images(shots, symmetry, skeleton)
+    return pose_mixup(mirrored, skeleton, options, seeds.rng(seed, f"{stage}/mixup", *steps)), symmetry
+
+
+def enrich(
+    source: np.ndarray | None,
+    guidance: np.ndarray,
+    n_shots: int,
+    skeleton: Skeleton,
+    options: AdaptationOptions,
+    seed: int,
+    *steps: int,
+) -> np.ndarray:
+    """Return the guidance (E, K, 2), moved towards source poses (N, K, 2) if the options have an alignment."""
+    if options.alignment is None or source is None:
+        return guidance
+    return align(source, guidance, n_shots, skeleton, options.alignment, seeds.rng(seed, "adapt/alignment", *steps))
+
+
+def pair(
+    options: AdaptationOptions,
+    observer: Observer,
+    guidance: np.ndarray,
+    width: int,
+    seed: int,
+    device: torch.device,
+    *steps: int,
+) -> Tensor:
+    """Return the latent code (E, width), on the CPU, that stands for each guidance pose."""
+    assigned = options.pairing == "assignment"
+    pool = options.pool if assigned else len(guidance)
+    z = torch.randn(pool, width, generator=seeds.torch_generator(seed, "adapt/pool", *steps))
+    if assigned:
+        return z[torch.as_tensor(assigned_pairs(guidance, joints_of(observer, z.to(device), None)))]
+    return z[torch.as_tensor(random_pairs(len(guidance), pool, seeds.rng(seed, "adapt/pairs", *steps)))]
+
+
+def joints_of(observer: Observer, z: Tensor, adapter: AnyAdapter | None) -> np.ndarray:
+    """Return the joints (N, K, 2) in 0..1 of g_t(z), as Γ's observer reads them; of g_s(z) without an adapter."""
+    with torch.inference_mode():
+        return torch.cat([observer.joints(chunk, adapter) for chunk in z.split(CHUNK)]).cpu().numpy()
