@@ -49,7 +49,7 @@ def shots_elsewhere(generator, count=9):
 def choose(options, shots, work, generator=None, seed=0):
     generator = generator or stiff_generator()
     source = np.random.default_rng(1).uniform(0.1, 0.9, (80, 15, 2)).astype(np.float32)
-    return choose_layers(options, GUIDANCE, generator, small_regressor(), source, shots, seed, work, "x")
+    return choose_layers(options, GUIDANCE, generator, small_regressor(), source, shots, seed, str(work), "x")
 
 
 def scores_of_shots(work):

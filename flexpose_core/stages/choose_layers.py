@@ -52,7 +52,7 @@ def choose_layers(
     source: np.ndarray | None,
     shots: np.ndarray,
     seed: int,
-    work: Path,
+    work: str | Path,
     identity: str,
     loop: LoopOptions | None = None,
 ) -> tuple[SetOfLayers, dict[str, Any]]:
@@ -103,7 +103,7 @@ def choose_layers(
             left = _Fold(trial, guidance, generator, observer, source, rest, shots[held_out], seed, fold)
             for number, layers in enumerate(candidates):
                 bar.set_postfix(layers=layers_text(layers), fold=fold)
-                folder = work / "layers" / f"{number}_{fold}"
+                folder = Path(work) / "layers" / f"{number}_{fold}"
                 scores[number, held_out] = left.scores(layers, folder, identity, loop)
                 bar.update()
     return _summary(candidates, scores, search.folds, sum(steps.values()))
