@@ -80,7 +80,6 @@ class Grid:
                 runs.append(Run(f"{name}_s{seed}", name, cell, method, seed, pose_set))
         self.runs = {run.name: run for run in runs}
         self.pose_sets = {run.pose_set: run for run in reversed(runs)}
-        self.baselines = [name for name, run in self.pose_sets.items() if run.method.poses == "baseline"]
         self.guidance_sets = {run.guidance: run for run in reversed(runs) if run.method.guidance}
         self.priors = {run.prior: run for run in reversed(runs) if run.sources}
 
@@ -169,11 +168,9 @@ class Grid:
 
     def pose_set_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")
-        return plain({"poses": run.method.poses, **_size_of_set(run), "seed": run.seed})
-
-    def baseline_params(self, pose_set: str) -> dict[str, Any]:
-        run = _look_up(self.pose_sets, pose_set, "pose set")
-        return plain({"options": run.method.baseline, **_size_of_set(run), "seed": run.seed})
+        size = {"size": run.cell.annotation_set_size, "take_all_if_short": run.cell.take_all_if_short}
+        baseline = {} if run.method.baseline is None else {"options": run.method.baseline}
+        return plain({"poses": run.method.poses, **baseline, **size, "seed": run.seed})
 
     def eta_params(self, pose_set: str) -> dict[str, Any]:
         """Return the detector's options as far as η's pretraining depends on them."""
@@ -270,10 +267,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value
-
-
-def _size_of_set(run: Run) -> dict[str, Any]:
-    return {"size": run.cell.annotation_set_size, "take_all_if_short": run.cell.take_all_if_short}
 
 
 def _owners_of_poses(config: Config) -> dict[str, str]:

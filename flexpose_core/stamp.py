@@ -44,27 +44,29 @@ def library_versions() -> dict[str, str]:
     return {library: metadata.version(library) for library in _LIBRARIES}
 
 
+def _imports(module: str) -> frozenset[str]:
+    return _read(module)[0]
+
+
+def _fingerprint(module: str) -> str:
+    """Return a hash of a module's syntax tree without statements that are bare strings."""
+    return _read(module)[1]
+
+
 @cache
-def _imports(module: str) -> set[str]:
-    names = set()
-    for node in ast.walk(_parse(module)):
+def _read(module: str) -> tuple[frozenset[str], str]:
+    """Return what a module imports of this package, as far as its name tells, and its fingerprint."""
+    tree, names = _parse(module), set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(_PACKAGE):
             # `from package import name` may name a module or something inside one.
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names if alias.name.startswith(_PACKAGE)}
-    return names
-
-
-@cache
-def _fingerprint(module: str) -> str:
-    """Return a hash of a module's syntax tree without statements that are bare strings."""
-    tree = _parse(module)
-    for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
-    return digest(ast.dump(tree).encode())
+    return frozenset(names), digest(ast.dump(tree).encode())
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -78,6 +80,7 @@ def _parse(module: str) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
 def _path(module: str) -> Path | None:
     base = _ROOT.joinpath(*module.split(".")[1:])
     for path in (base.with_suffix(".py"), base / "__init__.py"):

@@ -22,15 +22,7 @@ rule guide:
 
 rule adapt:
     input:
-        generator=of_pose_set("results/priors/{run.prior}/generator.safetensors"),
-        regressor=of_pose_set("results/priors/{run.prior}/regressor.safetensors"),
-        sources=lambda wildcards: expand(
-            "results/data/{dataset}/train.h5",
-            dataset=GRID.pose_sets[wildcards.pose_set].cell.sources,
-        ),
-        shots=of_pose_set("results/guidance/{run.guidance}/shots.h5"),
-        mixup=of_pose_set("results/guidance/{run.guidance}/mixup.h5"),
-        discriminator=discriminator_of_pose_set,
+        unpack(adaptation_inputs),
     output:
         transfer="results/pose_sets/{pose_set}/transfer.safetensors",
         metrics="results/pose_sets/{pose_set}/adaptation.json",
@@ -60,8 +52,7 @@ rule adapt:
 
 rule sample_shard:
     input:
-        generator=of_pose_set("results/priors/{run.prior}/generator.safetensors"),
-        regressor=of_pose_set("results/priors/{run.prior}/regressor.safetensors"),
+        unpack(sampler_inputs),
         transfer="results/pose_sets/{pose_set}/transfer.safetensors",
     output:
         temp("results/pose_sets/{pose_set}/samples_{shard}.h5"),
@@ -84,11 +75,7 @@ rule sample_shard:
 
 rule gather_samples:
     input:
-        lambda wildcards: expand(
-            "results/pose_sets/{pose_set}/samples_{shard}.h5",
-            pose_set=wildcards.pose_set,
-            shard=range(GRID.config.sample_shards),
-        ),
+        [f"results/pose_sets/{{pose_set}}/samples_{shard}.h5" for shard in range(GRID.config.sample_shards)],
     output:
         "results/pose_sets/{pose_set}/samples.h5",
     log:
@@ -110,36 +97,14 @@ rule compose:
         "results/pose_sets/{pose_set}/poses.h5",
     log:
         "results/logs/pose_sets/{pose_set}_compose.log",
-    wildcard_constraints:
-        pose_set=names(name for name in GRID.pose_sets if name not in GRID.baselines),
     # As early as it can be: a source with too few poses then shows while little has been trained.
     priority: 40
-    threads: 1
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
-    params:
-        cell=lambda wildcards: GRID.pose_set_params(wildcards.pose_set),
-        stamp=stamp("compose"),
-    script:
-        "../workflow_scripts/compose.py"
-
-
-rule compose_baseline:
-    input:
-        unpack(baseline_inputs),
-    output:
-        "results/pose_sets/{pose_set}/poses.h5",
-    log:
-        "results/logs/pose_sets/{pose_set}_compose.log",
-    wildcard_constraints:
-        pose_set=names(GRID.baselines),
     threads: 1
     resources:
         mem_mb=memory(1500),
         runtime=10,
     params:
-        cell=lambda wildcards: GRID.baseline_params(wildcards.pose_set),
-        stamp=stamp("compose_baseline"),
+        cell=lambda wildcards: GRID.pose_set_params(wildcards.pose_set),
+        stamp=composer_stamp,
     script:
-        "../workflow_scripts/compose_baseline.py"
+        "../workflow_scripts/compose.py"

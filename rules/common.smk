@@ -98,23 +98,38 @@ def caches(split, images):
     return [f"results/data/{name}/{split}.h5" for name in GRID.datasets if GRID.config.datasets[name].images == images]
 
 
-def source_caches(split):
-    """A split of the sources of a prior."""
-    return lambda wildcards: expand(
-        f"results/data/{{dataset}}/{split}.h5",
-        dataset=GRID.priors[wildcards.prior].cell.sources,
-    )
+def train_caches(datasets):
+    """The training poses of some datasets."""
+    return [f"results/data/{dataset}/train.h5" for dataset in datasets]
 
 
-def of_pose_set(pattern):
-    """An input that names the prior and guidance of a pose set's run."""
-    return lambda wildcards: pattern.format(run=GRID.pose_sets[wildcards.pose_set])
+def prior_inputs(wildcards):
+    """What a prior is learnt from, both splits of its sources."""
+    sources = GRID.priors[wildcards.prior].cell.sources
+    return {"train": train_caches(sources), "val": [f"results/data/{source}/val.h5" for source in sources]}
 
 
-def discriminator_of_pose_set(wildcards):
-    """What a generator was trained against, for methods that go on training against it."""
+# One function a rule for all its inputs, as Snakemake's planning takes longer the more it has to call for a job.
+
+
+def sampler_inputs(wildcards):
+    """The prior of a pose set's run."""
     run = GRID.pose_sets[wildcards.pose_set]
-    return f"results/priors/{run.prior}/discriminator.safetensors" if run.method.is_adversarial else []
+    return {name: f"results/priors/{run.prior}/{name}.safetensors" for name in ("generator", "regressor")}
+
+
+def adaptation_inputs(wildcards):
+    """What the adaptation of a pose set's generator starts from and is guided by."""
+    run = GRID.pose_sets[wildcards.pose_set]
+    inputs = {**sampler_inputs(wildcards), **guidance_inputs(run), "sources": train_caches(run.cell.sources)}
+    if run.method.is_adversarial:
+        inputs["discriminator"] = f"results/priors/{run.prior}/discriminator.safetensors"
+    return inputs
+
+
+def guidance_inputs(run):
+    """The few shots of a run and their mixup."""
+    return {name: f"results/guidance/{run.guidance}/{name}.h5" for name in ("shots", "mixup")}
 
 
 def annotation_set_inputs(wildcards):
@@ -122,46 +137,46 @@ def annotation_set_inputs(wildcards):
     run = GRID.pose_sets[wildcards.pose_set]
     if run.method.poses == "target":
         return {"target": f"results/data/{run.cell.target}/train.h5"}
-    inputs = {"mixup": f"results/guidance/{run.guidance}/mixup.h5"}
+    if run.method.poses == "baseline":
+        sources = {"sources": train_caches(run.cell.sources)} if run.method.sees_sources else {}
+        return {**sources, **guidance_inputs(run)} if run.method.sees_shots else sources
+    inputs = {"mixup": guidance_inputs(run)["mixup"]}
     if run.method.poses == "source" or run.cell.take_all_if_short:
-        inputs["sources"] = expand("results/data/{dataset}/train.h5", dataset=run.cell.sources)
+        inputs["sources"] = train_caches(run.cell.sources)
     if run.method.poses == "adapted":
         inputs["samples"] = f"results/pose_sets/{wildcards.pose_set}/samples.h5"
     return inputs
 
 
-def baseline_inputs(wildcards):
-    """What a baseline's pose set is composed of."""
-    run = GRID.pose_sets[wildcards.pose_set]
-    inputs = {}
-    if run.method.sees_sources:
-        inputs["sources"] = expand("results/data/{dataset}/train.h5", dataset=run.cell.sources)
-    if run.method.sees_shots:
-        inputs["shots"] = f"results/guidance/{run.guidance}/shots.h5"
-        inputs["mixup"] = f"results/guidance/{run.guidance}/mixup.h5"
+def composer_stamp(wildcards):
+    """The code stamp of composing a pose set: editing the baselines does not compose the others again."""
+    poses = GRID.pose_sets[wildcards.pose_set].method.poses
+    return stamp("compose_baseline" if poses == "baseline" else "compose")
+
+
+def detector_inputs(wildcards):
+    """What a cell's detector learns from; the shots where it sees their images."""
+    run = GRID.run(wildcards.cell)
+    inputs = {
+        "images": f"results/data/{run.cell.target}/train.h5",
+        "poses": f"results/pose_sets/{run.pose_set}/poses.h5",
+        "eta": f"results/pose_sets/{run.pose_set}/eta.safetensors",
+    }
+    if run.method.supervision != "none":
+        inputs["shots"] = guidance_inputs(run)["shots"]
     return inputs
 
 
-def shots_of_cell(wildcards):
-    """The annotated shots of a cell whose method has any."""
+def evaluation_inputs(wildcards):
+    """What a cell's detector is evaluated on; the shots where its method has any."""
     run = GRID.run(wildcards.cell)
-    return f"results/guidance/{run.guidance}/shots.h5" if run.method.guidance else []
-
-
-def choice_of_layers(wildcards):
-    """What an adaptation says of the layers it chose, for runs that have it choose."""
-    run = GRID.run(wildcards.cell)
-    return f"results/pose_sets/{run.pose_set}/adaptation.json" if run.chooses_layers else []
-
-
-def labelled_shots(wildcards):
-    """The annotated shots, for methods whose detector sees their images."""
-    return shots_of_cell(wildcards) if GRID.run(wildcards.cell).method.supervision != "none" else []
-
-
-def target_cache(split):
-    """A split of a cell's target."""
-    return lambda wildcards: f"results/data/{GRID.run(wildcards.cell).cell.target}/{split}.h5"
+    inputs = {split: f"results/data/{run.cell.target}/{split}.h5" for split in ("train", "val", "test")}
+    inputs["poses"] = f"results/pose_sets/{run.pose_set}/poses.h5"
+    if run.method.guidance:
+        inputs["shots"] = guidance_inputs(run)["shots"]
+    if run.chooses_layers:
+        inputs["adaptation"] = f"results/pose_sets/{run.pose_set}/adaptation.json"
+    return inputs
 
 
 def beside_snakefile(path):

@@ -26,10 +26,7 @@ rule pretrain_eta:
 
 rule train_detector:
     input:
-        images=target_cache("train"),
-        poses=lambda wildcards: f"results/pose_sets/{GRID.run(wildcards.cell).pose_set}/poses.h5",
-        eta=lambda wildcards: f"results/pose_sets/{GRID.run(wildcards.cell).pose_set}/eta.safetensors",
-        shots=labelled_shots,
+        unpack(detector_inputs),
     output:
         "results/cells/{cell}/detector.safetensors",
     log:
@@ -51,13 +48,8 @@ rule train_detector:
 
 rule evaluate:
     input:
+        unpack(evaluation_inputs),
         detector="results/cells/{cell}/detector.safetensors",
-        poses=lambda wildcards: f"results/pose_sets/{GRID.run(wildcards.cell).pose_set}/poses.h5",
-        train=target_cache("train"),
-        val=target_cache("val"),
-        test=target_cache("test"),
-        shots=shots_of_cell,
-        adaptation=choice_of_layers,
     output:
         metrics=ensure("results/cells/{cell}/metrics.json", non_empty=True),
         picture=report(

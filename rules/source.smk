@@ -6,8 +6,7 @@ The longest chain of jobs starts here, and so first.
 
 rule train_regressor:
     input:
-        train=source_caches("train"),
-        val=source_caches("val"),
+        unpack(prior_inputs),
     output:
         weights="results/priors/{prior}/regressor.safetensors",
         metrics="results/priors/{prior}/regressor.json",
@@ -31,8 +30,7 @@ rule train_regressor:
 
 rule train_generator:
     input:
-        train=source_caches("train"),
-        val=source_caches("val"),
+        unpack(prior_inputs),
         regressor="results/priors/{prior}/regressor.safetensors",
     output:
         weights="results/priors/{prior}/generator.safetensors",

@@ -124,7 +124,7 @@ def test_poses_are_shared_by_runs_that_differ_in_labels_alone():
         assert grid.run(f"upright-supervised_s{seed}").pose_set == f"upright-mixup_s{seed}"
         assert grid.detector_params(f"upright-supervised_s{seed}")["supervision"] == "alone"
     assert grid.run("upright-everyday-nearest_s0").pose_set == "upright-everyday-nearest_s0"
-    assert "upright-mixup_s1" in grid.baselines
+    assert grid.pose_set_params("upright-mixup_s1")["options"]["kind"] == "mixup"
     assert "upright-supervised_s1" not in grid.pose_sets
 
 

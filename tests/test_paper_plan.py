@@ -53,7 +53,7 @@ def test_a_bare_command_makes_all_tables_and_every_contact_sheet(plan):
     assert (count["train_generator"], count["adapt"]) == (4 + 2 + 1, 5 + 10 + 4 * 5 + 12)
     assert count["claims"] == count["figure2"] == count["figure3"] == count["figure4"] == 1
     # A detector of labelled images alone needs no poses but those of the shots' mixup, of which there is a cell.
-    assert count["compose"] + count["compose_baseline"] == cells - 2
+    assert count["compose"] == cells - 2
     # A target's three splits, and a source's two.
     assert count["gather_shards"] == 3 * 3 + 4 * 2
 

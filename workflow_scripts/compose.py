@@ -1,4 +1,8 @@
+import msgspec
+
+from flexpose_core.options.baselines import BaselineOptions
 from flexpose_core.stages.compose import compose_adapted, compose_source, compose_target
+from flexpose_core.stages.compose_baseline import compose_baseline
 from flexpose_core.stages.reporting import reporting
 
 cell = snakemake.params.cell
@@ -8,5 +12,9 @@ with reporting(snakemake.log[0], snakemake.threads):
         compose_target(given.target, size, take_all, cell["seed"], out)
     elif cell["poses"] == "source":
         compose_source(given.sources, given.mixup, size, take_all, cell["seed"], out)
-    else:
+    elif cell["poses"] == "adapted":
         compose_adapted(given.samples, given.mixup, size, given.get("sources"), out)
+    else:
+        options = msgspec.convert(cell["options"], BaselineOptions)
+        shots, mixup = given.get("shots"), given.get("mixup")
+        compose_baseline(options, given.get("sources", []), shots, mixup, size, take_all, cell["seed"], out)

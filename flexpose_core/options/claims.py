@@ -98,12 +98,17 @@ def _plain(claim: ClaimOptions, says: str, pairs: tuple[Pair, ...]) -> ClaimOpti
 
 
 def _of_methods(method: str, other: str, cells: Mapping[str, Cell]) -> list[Pair]:
-    def fit(first: Cell, second: Cell) -> bool:
-        keys = ["target", "shots"]
-        if second.sources:
-            keys += ["sources", "annotation_set_size", "channels", "layers"]
-        return all(getattr(first, key) == getattr(second, key) for key in keys)
-
     own = {name: cell for name, cell in cells.items() if cell.method == method}
     others = {name: cell for name, cell in cells.items() if cell.method == other}
-    return [(first, second) for first in own for second in others if fit(own[first], others[second])]
+    keys = ["target", "shots"]
+    # A method has sources in all its cells or in none.
+    if any(cell.sources for cell in others.values()):
+        keys += ["sources", "annotation_set_size", "channels", "layers"]
+    alike: dict[tuple, list[str]] = {}
+    for name, cell in others.items():
+        alike.setdefault(tuple(getattr(cell, key) for key in keys), []).append(name)
+    return [
+        (first, second)
+        for first, cell in own.items()
+        for second in alike.get(tuple(getattr(cell, key) for key in keys), [])
+    ]

@@ -74,14 +74,15 @@ def load_config(raw: dict[str, Any]) -> Config:
     ConfigError
         Naming the key, what was expected and what was found.
     """
-    problem = best_match(jsonschema.Draft202012Validator(config_schema()).iter_errors(raw))
-    if problem is not None:
-        raise ConfigError(_describe(_in_its_kind(problem)))
-    detectors = {name: _overridden(raw["detector"], own) for name, own in raw.get("detectors", {}).items()}
     try:
-        config = msgspec.convert({**raw, "detectors": detectors}, Config)
+        config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"config: {error}") from error
+        # Slow, but says more.
+        problem = best_match(jsonschema.Draft202012Validator(config_schema()).iter_errors(raw))
+        found = f"config: {error}" if problem is None else _describe(_in_its_kind(problem))
+        raise ConfigError(found) from error
+    detectors = {name: _overridden(raw["detector"], own) for name, own in raw.get("detectors", {}).items()}
+    config = msgspec.structs.replace(config, detectors=msgspec.convert(detectors, dict[Name, DetectorOptions]))
     _check_datasets(config)
     _check_detectors(config)
     config = _expanded(config)
@@ -100,10 +101,10 @@ def _expanded(config: Config) -> Config:
         cells = {**grid.cells(), **cells}
     tables = {}
     for name, table in config.tables.items():
-        listed = list(table.cells)
+        listed = dict.fromkeys(table.cells)
         for used in table.grids:
             _known(used, config.grids, f"tables.{name}.grids")
-            listed += [cell for cell in config.grids[used].cells() if cell not in listed]
+            listed.update(dict.fromkeys(config.grids[used].cells()))
         tables[name] = msgspec.structs.replace(table, cells=tuple(listed))
     config = msgspec.structs.replace(config, cells=cells, tables=tables)
     _check_figures(config)

@@ -21,7 +21,7 @@ from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import StyleGenerator
 from flexpose_core.options.generator import SampleOptions
 from flexpose_core.poses.batch import PoseBatch
-from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
+from flexpose_core.poses.cache import describe_cache, open_cache, plain_batch, read_rows, write_cache
 from flexpose_core.skeletons import skeleton_named
 from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor, redraw
 from flexpose_core.training.checkpoint import read_header
@@ -108,39 +108,30 @@ def sample_block(
 
 
 def gather(shards: Sequence[Path], out: Path) -> int:
-    """Write the samples of all shards, in order, as one cache; returns their number.
+    """Write the samples of all shards, in order, as one cache; returns their number. Memory does not grow with it.
 
     Raises
     ------
     DataError
         If a shard is missing, damaged, of another run, or they are not in order and complete.
     """
-    first = load_cache(shards[0])
-    count = first.attributes.get("count")
+    with open_cache(shards[0]) as file:
+        attributes, skeleton = describe_cache(file, shards[0]), str(file.attrs["skeleton"])
 
-    def pieces() -> Iterator[np.ndarray]:
+    def batches() -> Iterator[PoseBatch]:
         """Yield each shard's poses, checked to follow those before."""
         expected = 0
         for path in shards:
-            poses = load_cache(path)
-            if poses.attributes != first.attributes:
-                raise DataError(f"{path}: expected a shard of the run of {shards[0]}, found one of another")
-            if int(poses.frame[0]) != expected:
-                raise DataError(f"{path}: expected samples from number {expected}, found {int(poses.frame[0])}")
-            expected += len(poses)
-            yield poses.poses
-        if expected != count:
-            raise DataError(f"{shards[-1]}: expected {count} samples in all shards, found {expected}")
+            with open_cache(path) as file:
+                if describe_cache(file, path) != attributes:
+                    raise DataError(f"{path}: expected a shard of the run of {shards[0]}, found one of another")
+                for start in range(0, int(file.attrs["count"]), BLOCK):
+                    poses = read_rows(file, path, np.arange(start, min(start + BLOCK, int(file.attrs["count"]))))
+                    if int(poses.frame[0]) != expected:
+                        raise DataError(f"{path}: expected samples from number {expected}, found {int(poses.frame[0])}")
+                    expected += len(poses)
+                    yield poses
+        if expected != attributes.get("count"):
+            raise DataError(f"{shards[-1]}: expected {attributes.get('count')} samples in all shards, found {expected}")
 
-    def batches() -> Iterator[PoseBatch]:
-        """Yield whole blocks, so that the file's bytes do not show where one shard ended."""
-        written, pending = 0, first.poses[:0]
-        for piece in pieces():
-            pending = np.concatenate([pending, piece])
-            while len(pending) >= BLOCK:
-                yield plain_batch(pending[:BLOCK], _CLIP, first=written)
-                written, pending = written + BLOCK, pending[BLOCK:]
-        if len(pending):
-            yield plain_batch(pending, _CLIP, first=written)
-
-    return write_cache(out, batches(), first.skeleton, first.attributes)
+    return write_cache(out, batches(), skeleton_named(skeleton), attributes)
