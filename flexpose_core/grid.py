@@ -82,6 +82,7 @@ class Grid:
         self.pose_sets = {run.pose_set: run for run in reversed(runs)}
         self.guidance_sets = {run.guidance: run for run in reversed(runs) if run.method.guidance}
         self.priors = {run.prior: run for run in reversed(runs) if run.sources}
+        self._plain: dict[tuple[str, str], Any] = {}
 
     @property
     def datasets(self) -> list[str]:
@@ -191,6 +192,40 @@ class Grid:
             layers = run.cell.layers or ("all" if adaptation.trained == "generator" else adaptation.layers)
         cell = {**msgspec.to_builtins(run.cell), "layers": layers, "guidance": run.method.guidance}
         return plain({"name": run.cell_name, "cell": cell, "seed": run.seed})
+
+    def cell_config(self, name: str) -> dict[str, Any]:
+        """Return the least configuration in which a run is what it is here, all options written out; `load_config` takes it.
+
+        The cell whose poses the run uses is in it too, as its name is in their path.
+        """
+        run = self.run(name)
+        owner = self.pose_sets[run.pose_set]
+        methods = {of.cell.method: of.method for of in (owner, run)}
+        guidance = sorted({method.guidance for method in methods.values() if method.guidance})
+        # Options that the run does not depend on stay the usual ones: changing them must not evaluate it anew.
+        learnt = owner.method.poses == "adapted"
+        return {
+            "cells": plain({of.cell_name: of.cell for of in (owner, run)}),
+            "datasets": self._plain_parts("datasets", sorted({run.cell.target, *run.cell.sources})),
+            "detector": self._plain_part("detector"),
+            "generator": self._plain_part("generator") if learnt else {},
+            "guidance": self._plain_parts("guidance", guidance),
+            "methods": self._plain_parts("methods", sorted(methods)),
+            "regressor": self._plain_part("regressor") if learnt else {},
+            "sampling": self._plain_part("sampling") if learnt else {},
+            "seeds": run.seed + 1,
+            "tables": {},
+        }
+
+    def _plain_parts(self, key: str, names: list[str]) -> dict[str, Any]:
+        return {name: self._plain_part(key, name) for name in names}
+
+    def _plain_part(self, key: str, name: str = "") -> Any:
+        """Return a part of the configuration as plain values; made once, as thousands of runs share it."""
+        if (key, name) not in self._plain:
+            part = getattr(self.config, key)
+            self._plain[key, name] = plain(part[name] if name else part)
+        return self._plain[key, name]
 
     def table_params(self, table: str) -> dict[str, Any]:
         options = self.config.tables[table]

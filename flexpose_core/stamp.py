@@ -7,6 +7,8 @@ directly or not (comments, docstrings and layout do not count), and the versions
 from __future__ import annotations
 
 import ast
+import platform
+import re
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +17,7 @@ from flexpose_core.files import digest
 
 _ROOT = Path(__file__).parent
 _PACKAGE = __package__ or "flexpose_core"
+_DISTRIBUTION = "flexpose"
 _LIBRARIES = ("numpy", "opencv-python-headless", "scipy", "torch")
 
 
@@ -39,9 +42,17 @@ def imported_modules(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@cache
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that do the arithmetic."""
-    return {library: metadata.version(library) for library in _LIBRARIES}
+    """Return the versions of Python, this package and all libraries that it asks for."""
+    versions = {"python": platform.python_version()}
+    try:
+        stated = metadata.requires(_DISTRIBUTION) or []
+        versions[_DISTRIBUTION] = metadata.version(_DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        stated = []
+    asked = [re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] for text in stated if "extra ==" not in text]
+    return versions | {library: metadata.version(library) for library in sorted({*asked, *_LIBRARIES})}
 
 
 def _imports(module: str) -> frozenset[str]:

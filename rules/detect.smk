@@ -66,7 +66,7 @@ rule evaluate:
         runtime=30,
     params:
         cell=lambda wildcards: GRID.cell_params(wildcards.cell),
-        detector=lambda wildcards: GRID.detector_params(wildcards.cell),
+        config=lambda wildcards: GRID.cell_config(wildcards.cell),
         stamp=stamp("evaluate"),
     script:
         "../workflow_scripts/evaluate.py"

@@ -244,3 +244,42 @@ def test_pretraining_does_not_depend_on_what_follows_it():
     assert before.detector_params("upright-aligned_s0") != after.detector_params("upright-aligned_s0")
     raw["detector"] = {"eta": {"steps": 7}}
     assert before.eta_params("upright-aligned") != Grid(load_config(raw)).eta_params("upright-aligned")
+
+
+@pytest.mark.parametrize("others", [(), ("config/tiny.yaml",), ("config/paper.yaml",)])
+def test_a_cells_own_configuration_makes_the_same_jobs(others):
+    raw = raw_config(*others)
+    raw["seeds"] = 2
+    grid = Grid(load_config(raw))
+    for name, run in grid.runs.items():
+        alone = Grid(load_config(json.loads(json.dumps(grid.cell_config(name)))))
+        own = alone.run(name)
+        assert (own.pose_set, own.cell, own.method, own.seed) == (run.pose_set, run.cell, run.method, run.seed)
+        jobs = {
+            "cell_params": name,
+            "detector_params": name,
+            "eta_params": run.pose_set,
+            "pose_set_params": run.pose_set,
+            **({"guidance_params": run.guidance} if run.method.guidance else {}),
+        }
+        if run.method.poses == "adapted":
+            jobs |= {"adaptation_params": run.pose_set, "regressor_params": run.prior, "generator_params": run.prior}
+            # Not how many share the sampling, which changes no sample.
+            shards = {"shards": grid.config.sample_shards}
+            assert {**alone.sample_params(run.pose_set), **shards} == grid.sample_params(run.pose_set)
+        for function, of in jobs.items():
+            assert getattr(alone, function)(of) == getattr(grid, function)(of), (name, function)
+        for dataset in (run.cell.target, *run.cell.sources):
+            assert alone.dataset_params(dataset) == grid.dataset_params(dataset)
+
+
+def test_a_cells_own_configuration_leaves_out_what_it_does_not_depend_on():
+    raw = raw_config()
+    before = Grid(load_config(raw))
+    raw["generator"] = {"distillation": {"steps": 7}}
+    raw["datasets"]["studio"]["n_poses"] += 1
+    after = Grid(load_config(raw))
+    changed = {name for name in before.runs if before.cell_config(name) != after.cell_config(name)}
+    assert "upright-everyday-flexpose_s0" in changed
+    assert "upright-studio-direct_s0" in changed
+    assert not changed & {"upright-aligned_s0", "upright-everyday-direct_s0", "upright-mixup_s0"}

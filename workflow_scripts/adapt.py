@@ -2,7 +2,7 @@ import msgspec
 
 from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions
 from flexpose_core.stages.adapt import adapt
-from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.reporting import reporting, state_origin
 
 cell = snakemake.params.cell
 guidance = cell["guidance"]
@@ -22,3 +22,4 @@ with reporting(snakemake.log[0], snakemake.threads):
         discriminator_weights=snakemake.input.get("discriminator") or None,
         guidance_options=None if guidance is None else msgspec.convert(guidance, GuidanceOptions),
     )
+    state_origin(snakemake.output.metrics, snakemake.params.stamp, cell, cell["seed"])

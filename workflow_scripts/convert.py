@@ -4,7 +4,7 @@ import msgspec
 
 from flexpose_core.datasets.options import DatasetOptions
 from flexpose_core.stages.convert import convert
-from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.reporting import reporting, state_origin
 
 with reporting(snakemake.log[0], snakemake.threads):
     convert(
@@ -15,3 +15,4 @@ with reporting(snakemake.log[0], snakemake.threads):
         out=Path(snakemake.output.cache),
         card=Path(snakemake.output.card),
     )
+    state_origin(snakemake.output.card, snakemake.params.stamp, snakemake.params.cell, seed=0)

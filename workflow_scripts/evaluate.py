@@ -2,11 +2,11 @@ import msgspec
 
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.stages.evaluate import evaluate
-from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.reporting import reporting, state_origin
 
 with reporting(snakemake.log[0], snakemake.threads):
     evaluate(
-        msgspec.convert(snakemake.params.detector["options"], DetectorOptions),
+        msgspec.convert(snakemake.params.config["detector"], DetectorOptions),
         snakemake.params.cell,
         snakemake.input.detector,
         snakemake.input.poses,
@@ -17,4 +17,7 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.output.picture,
         snakemake.input.get("shots") or None,
         snakemake.input.get("adaptation") or None,
+    )
+    state_origin(
+        snakemake.output.metrics, snakemake.params.stamp, snakemake.params.config, snakemake.params.cell["seed"]
     )

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from flexpose_core.stages.convert import gather_shards
-from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.reporting import reporting, state_origin
 
 with reporting(snakemake.log[0], snakemake.threads):
     gather_shards(
@@ -15,3 +15,4 @@ with reporting(snakemake.log[0], snakemake.threads):
         card=Path(snakemake.output.card),
         paper=snakemake.params.cell["paper"],
     )
+    state_origin(snakemake.output.card, snakemake.params.stamp, snakemake.params.cell, seed=0)

@@ -1,7 +1,7 @@
 import msgspec
 
 from flexpose_core.options.detector import DetectorOptions
-from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.reporting import reporting, state_origin
 from flexpose_core.stages.train_detector import pretrain_eta
 
 cell = snakemake.params.cell
@@ -14,3 +14,4 @@ with reporting(snakemake.log[0], snakemake.threads):
         cell["seed"],
         snakemake.params.work,
     )
+    state_origin(snakemake.output.metrics, snakemake.params.stamp, cell, cell["seed"])

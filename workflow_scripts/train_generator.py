@@ -1,7 +1,7 @@
 import msgspec
 
 from flexpose_core.options.generator import GeneratorOptions
-from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.reporting import reporting, state_origin
 from flexpose_core.stages.train_generator import train_generator
 
 cell = snakemake.params.cell
@@ -19,3 +19,4 @@ with reporting(snakemake.log[0], snakemake.threads):
         work=snakemake.params.work,
         out_discriminator=snakemake.output.discriminator,
     )
+    state_origin(snakemake.output.metrics, snakemake.params.stamp, cell, seed=0)

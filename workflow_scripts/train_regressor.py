@@ -1,7 +1,7 @@
 import msgspec
 
 from flexpose_core.options.generator import RegressorOptions
-from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.reporting import reporting, state_origin
 from flexpose_core.stages.train_regressor import train_regressor
 
 cell = snakemake.params.cell
@@ -16,3 +16,4 @@ with reporting(snakemake.log[0], snakemake.threads):
         seed=0,
         work=snakemake.params.work,
     )
+    state_origin(snakemake.output.metrics, snakemake.params.stamp, cell, seed=0)

@@ -25,7 +25,6 @@ from flexpose_core.models.keypoint_gan import (
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
 from flexpose_core.stages.train_detector import DETECTOR_KIND, DetectorOptions, channels_last, frames_of
-from flexpose_core.stamp import library_versions
 from flexpose_core.training.checkpoint import load_into, load_weights
 from flexpose_core.training.objectives.keypoint_gan import Frames
 
@@ -72,8 +71,7 @@ def evaluate(
     detector, _, architecture, skeleton = load_detector(detector_weights, device)
     annotations, reference = load_cache(pose_set), load_cache(train)
     annotated = load_cache(shots).poses if shots is not None else None
-    metrics: dict[str, Any] = {**description, "versions": library_versions()}
-    metrics["annotation_set_size"] = len(annotations)
+    metrics: dict[str, Any] = {**description, "annotation_set_size": len(annotations)}
     metrics["annotation_set_missing"] = annotations.attributes.get("missing", 0)
     if adaptation is not None:
         found = read_json(adaptation)

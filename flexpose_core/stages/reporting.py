@@ -6,11 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 
 from flexpose_core.errors import FlexPoseError
+from flexpose_core.files import read_json, write_json
+from flexpose_core.stamp import library_versions
 
 
 class _Tee:
@@ -48,3 +51,12 @@ def reporting(log: str | Path, threads: int) -> Iterator[None]:
         except FlexPoseError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(1)
+
+
+def state_origin(metrics: str | Path, code: str, options: dict[str, Any], seed: int) -> None:
+    """Add to a metrics file what it was made with: code stamp, options, seed, and the versions of all libraries.
+
+    Apart from the stages, so that a stage's own stamp does not depend on how this is written.
+    """
+    origin = {"code": code, "options": options, "seed": seed, "versions": library_versions()}
+    write_json(metrics, {**read_json(metrics), "origin": origin})

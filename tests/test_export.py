@@ -1,0 +1,256 @@
+"""An exported cell: replayed to the same figures, and refused, with its name, where it was tampered with."""
+
+import json
+import shutil
+import stat
+import zipfile
+
+import msgspec
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT
+
+from flexpose_core.errors import DataError
+from flexpose_core.files import read_json, write_json
+from flexpose_core.grid import Grid
+from flexpose_core.options.config import load_config
+from flexpose_core.poses.batch import PoseBatch
+from flexpose_core.poses.cache import plain_batch, write_cache
+from flexpose_core.poses.images import encode_images
+from flexpose_core.rendering.drawn import draw_lines
+from flexpose_core.skeletons import BODY15
+from flexpose_core.stages import export, replay
+from flexpose_core.stages.evaluate import evaluate
+from flexpose_core.stages.export import export_cell
+from flexpose_core.stages.replay import differences, unpack
+from flexpose_core.stages.reporting import state_origin
+from flexpose_core.stages.train_detector import pretrain_eta, train_detector
+
+RUN = "upright-everyday-direct_s1"
+DETECTOR = {
+    "size": 16,
+    "image_widths": [4, 8],
+    "regressor_widths": [8, 8],
+    "decoder_widths": [4, 8],
+    "discriminator_widths": [4, 8],
+    "eta": {"steps": 2, "batch": 4},
+    "gan": {"steps": 2, "batch": 4},
+    "device": "cpu",
+}
+
+
+def drawn_cache(path, count, seed):
+    poses = np.random.default_rng(seed).uniform(0.1, 0.9, (count, len(BODY15), 2)).astype(np.float32)
+    images = ((draw_lines(poses, BODY15, 32) + 1) * 127.5).astype(np.uint8)
+    images = images if images.shape[-1] == 3 else np.moveaxis(images, 1, -1)
+    columns = {name: getattr(plain_batch(poses, "walk"), name) for name in PoseBatch.__dataclass_fields__}
+    backgrounds = [np.zeros((32, 32, 3), np.uint8)] * count
+    columns |= {"images": encode_images(images, "png"), "backgrounds": encode_images(backgrounds, "png")}
+    write_cache(path, [PoseBatch(**columns)], BODY15, {})
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The results of one cell of Table 1, made with little of everything."""
+    results = tmp_path_factory.mktemp("project") / "results"
+    raw = json.loads(json.dumps(yaml.safe_load((ROOT / "config.yaml").read_text())))
+    raw |= {"detector": DETECTOR, "seeds": 2}
+    grid = Grid(load_config(raw))
+    run, cell = grid.run(RUN), results / "cells" / RUN
+    for seed, split in enumerate(("train", "val", "test")):
+        drawn_cache(results / f"data/people-upright/{split}.h5", 10, seed)
+    drawn_cache(results / f"guidance/{run.guidance}/shots.h5", 3, 3)
+    random = np.random.default_rng(4).uniform(0.1, 0.9, (20, len(BODY15), 2))
+    pose_set = results / "pose_sets" / run.pose_set
+    write_cache(pose_set / "poses.h5", [plain_batch(random)], BODY15, {})
+    options, work = grid.config.detector, results / "work"
+    pretrain_eta(options, pose_set / "poses.h5", pose_set / "eta.safetensors", pose_set / "eta.json", 1, work / "eta")
+    target = {split: results / f"data/people-upright/{split}.h5" for split in ("train", "val", "test")}
+    detector = cell / "detector.safetensors"
+    train_detector(
+        options, target["train"], pose_set / "poses.h5", pose_set / "eta.safetensors", detector, 1, work / "d"
+    )
+    inputs = {"pose_set": pose_set / "poses.h5", **target, "shots": results / f"guidance/{run.guidance}/shots.h5"}
+    outputs = {"out_metrics": cell / "metrics.json", "out_picture": cell / "predictions.png"}
+    evaluate(options, grid.cell_params(RUN), detector, **inputs, **outputs)
+    state_origin(cell / "metrics.json", "a stamp", grid.cell_config(RUN), 1)
+    return results
+
+
+@pytest.fixture(scope="module")
+def archive(results, tmp_path_factory):
+    path = tmp_path_factory.mktemp("archive") / "cell.zip"
+    export_cell(results / "cells" / RUN, path)
+    return path
+
+
+def rewritten(archive, out, change, add=()):
+    """Copy an archive with what `change` makes of each name and content, None to leave it out, and more entries behind them."""
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            data = change(name, old.read(name))
+            if data is not None:
+                new.writestr(name, data)
+        for entry, data in add:
+            new.writestr(entry, data)
+    return out
+
+
+def unchanged(_name, data):
+    return data
+
+
+def with_manifest(change):
+    def changed(name, data):
+        if name != "manifest.json":
+            return data
+        manifest = json.loads(data)
+        change(manifest)
+        return json.dumps(manifest)
+
+    return changed
+
+
+def test_a_cell_replays_to_the_same_figures_where_its_results_are_not(archive, tmp_path, capsys):
+    copy = shutil.copy(archive, tmp_path / "elsewhere.zip")
+    assert replay.main([str(copy)]) == 0
+    said = capsys.readouterr().out
+    assert f"{RUN}, evaluated again" in said
+    assert "the same to the last digit in every figure" in said
+    assert "code: exported with a stamp, here " in said
+
+
+def test_the_same_cell_is_the_same_archive(results, archive, tmp_path):
+    export_cell(results / "cells" / RUN, tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == archive.read_bytes()
+
+
+def test_another_figure_is_told(archive, tmp_path, capsys):
+    def other_figure(name, data):
+        if name == "manifest.json":
+            manifest = json.loads(data)
+            manifest["files"][metrics]["bytes"] = path.stat().st_size
+            manifest["files"][metrics]["checksum"] = export.measure(path)[1]
+            return json.dumps(manifest)
+        return path.read_bytes() if name == metrics else data
+
+    metrics, path = f"cells/{RUN}/metrics.json", tmp_path / "metrics.json"
+    with zipfile.ZipFile(archive) as opened:
+        changed = json.loads(opened.read(metrics))
+    before = changed["test"]["as_is"]["mse"]
+    changed["test"]["as_is"]["mse"] = np.nextafter(before, 0)
+    write_json(path, changed)
+    assert replay.main([str(rewritten(archive, tmp_path / "other.zip", other_figure))]) == 2
+    said = capsys.readouterr().out
+    assert "1 figures differ" in said
+    assert f"test.as_is.mse: expected {np.nextafter(before, 0)}, found {before}" in said
+
+
+def test_images_can_stay_at_home(results, tmp_path, capsys):
+    out = tmp_path / "cell.zip"
+    assert export.main([str(results / "cells" / RUN), str(out), "--without-images"]) == 0
+    assert "left out: data/people-upright/test.h5" in capsys.readouterr().out
+    with zipfile.ZipFile(out) as opened:
+        assert not [name for name in opened.namelist() if name.startswith(("data/", "guidance/"))]
+    assert replay.main([str(out)]) == 1
+    assert "leaves out data/people-upright/" in capsys.readouterr().err
+    assert replay.main([str(out), "--data", str(results)]) == 0
+    other = shutil.copytree(results, tmp_path / "other")
+    drawn_cache(other / "data/people-upright/val.h5", 10, 9)
+    assert replay.main([str(out), "--data", str(other)]) == 1
+    assert "val.h5: expected the file with checksum" in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_named(archive, tmp_path):
+    def flipped(name, data):
+        return data[:-1] + bytes([data[-1] ^ 1]) if name.endswith("detector.safetensors") else data
+
+    with pytest.raises(DataError, match=r"detector.safetensors: damaged: expected \d+ bytes with checksum"):
+        unpack(rewritten(archive, tmp_path / "a.zip", flipped), tmp_path / "out")
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(archive.read_bytes()[:-100])
+    with pytest.raises(DataError, match="damaged archive"):
+        unpack(cut, tmp_path / "out")
+    with pytest.raises(DataError, match="no such file"):
+        unpack(tmp_path / "nowhere.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil.txt", "cells/../../evil.txt", "./evil.txt", "a//b"])
+def test_names_that_lead_out_are_refused(archive, tmp_path, name):
+    entry = {"bytes": 4, "checksum": "0" * 32}
+    stated = with_manifest(lambda manifest: manifest["files"].update({name: entry}))
+    for change in (unchanged, stated):
+        with pytest.raises(DataError, match=r"expected (a path inside|plain paths|a file that)"):
+            unpack(rewritten(archive, tmp_path / "a.zip", change, [(name, b"evil")]), tmp_path / "in" / "out")
+    assert not (tmp_path / "in").exists()
+
+
+def test_a_link_is_written_as_a_file_or_refused(archive, tmp_path):
+    link = zipfile.ZipInfo("cells/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with pytest.raises(DataError, match="expected a file that its manifest names, found 'cells/link'"):
+        unpack(rewritten(archive, tmp_path / "a.zip", unchanged, [(link, b"/etc/passwd")]), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["files"].pop(f"cells/{RUN}/metrics.json"), "a file that its manifest names, found 'cells/"),
+        (lambda m: m["files"].update(more={"bytes": 1, "checksum": "0" * 32}), "missing 'more'"),
+        (lambda m: m["files"][f"cells/{RUN}/metrics.json"].update(bytes=9), "expected 9 bytes, found more"),
+        (lambda m: m["files"][f"cells/{RUN}/metrics.json"].update(bytes=-9), "manifest.json: "),
+        (lambda m: m["files"][f"cells/{RUN}/metrics.json"].update(bytes=10**12), "expected at most 8000 MB"),
+        (lambda m: m.update(run="../x"), "manifest.json: "),
+        (lambda m: m.update(format="flexpose-cell-9"), "manifest.json: "),
+        (lambda m: m.update(extra=1), "manifest.json: "),
+    ],
+)
+def test_a_wrong_manifest_is_refused(archive, tmp_path, change, message):
+    with pytest.raises(DataError) as error:
+        unpack(rewritten(archive, tmp_path / "a.zip", with_manifest(change)), tmp_path / "out")
+    assert message in str(error.value)
+
+
+def test_other_archives_are_refused(archive, tmp_path):
+    with pytest.raises(DataError, match="expected an exported cell"):
+        unpack(rewritten(archive, tmp_path / "a.zip", lambda name, data: None, [("x", b"")]), tmp_path / "out")
+    many = [(f"f{number}", b"") for number in range(200)]
+    with pytest.raises(DataError, match="at most 100 different files"):
+        unpack(rewritten(archive, tmp_path / "b.zip", unchanged, many), tmp_path / "out")
+
+
+def test_a_cell_without_its_origin_or_of_another_name_is_named(results, tmp_path):
+    copy = shutil.copytree(results, tmp_path / "results")
+    cell = copy / "cells" / RUN
+    metrics = read_json(cell / "metrics.json")
+    cell.rename(cell.parent / "upright-everyday-direct_s0")
+    with pytest.raises(DataError, match="expected the metrics of upright-everyday-direct_s0, found those of"):
+        export_cell(cell.parent / "upright-everyday-direct_s0", tmp_path / "a.zip")
+    shutil.copytree(results / "cells" / RUN, cell)
+    (copy / "pose_sets" / RUN / "poses.h5").unlink()
+    with pytest.raises(DataError, match=r"poses.h5: no such file: expected a finished cell"):
+        export_cell(cell, tmp_path / "a.zip")
+    write_json(cell / "metrics.json", {key: value for key, value in metrics.items() if key != "origin"})
+    with pytest.raises(DataError, match="with its origin, found none"):
+        export_cell(cell, tmp_path / "a.zip")
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_differences_are_those_of_figures_and_not_of_the_origin():
+    first = {"origin": {"seed": 1}, "a": {"b": 1.0, "origin": 3}, "c": [1, 2]}
+    assert list(differences(first, {**first, "origin": 2})) == []
+    second = {"a": {"b": 1.0, "origin": 4}, "c": [1, 3], "d": 5}
+    assert [line.split(":")[0] for line in differences(first, second)] == ["a.origin", "c", "d"]
+
+
+def test_the_manifest_has_every_file_to_evaluate_on(results, archive):
+    with zipfile.ZipFile(archive) as opened:
+        manifest = msgspec.json.decode(opened.read("manifest.json"), type=export.Manifest)
+        assert set(opened.namelist()) == {"manifest.json", *manifest.files}
+    for name, entry in manifest.files.items():
+        assert (results / name).stat().st_size == entry.bytes
+    assert {name.rsplit("/")[-1] for name in manifest.files} == {
+        "metrics.json", "detector.safetensors", "poses.h5", "train.h5", "val.h5", "test.h5", "shots.h5",
+        "eta.safetensors", "eta.json",
+    }  # fmt: skip
