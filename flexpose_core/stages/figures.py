@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json
 from flexpose_core.rendering.charts import name_missing, new_figure, write_figure
 from flexpose_core.stages.tabulate import read_metrics
+from flexpose_core.training.log import HEALTH, read_scalars
 
 
 def draw_layer_losses(
@@ -132,22 +132,21 @@ def draw_curves(works: Mapping[str, Path], out_png: Path, out_svg: Path, missing
 
 
 def read_curves(work: Path) -> dict[str, tuple[list[int], list[float]]]:
-    """Return the steps and values of each scalar that a training logged, as if it had never been interrupted.
+    """Return the steps and values of each loss that a training logged, as if it had never been interrupted.
 
     Raises
     ------
     DataError
-        If there is no log.
+        If there is no log, or it is damaged.
     """
     log = Path(work) / "log"
-    events = EventAccumulator(str(log), size_guidance={"scalars": 0})
     if not log.is_dir():
         raise DataError(f"{log}: expected the log of a training, found no folder; train again to have its curve")
-    events.Reload()
     curves = {}
-    for name in events.Tags()["scalars"]:
-        points = {event.step: event.value for event in events.Scalars(name)}
-        curves[name] = (sorted(points), [points[step] for step in sorted(points)])
+    for name, points in read_scalars(log).items():
+        if not name.startswith(HEALTH):
+            steps = sorted(points)
+            curves[name] = (steps, [points[step] for step in steps])
     if not curves:
         raise DataError(f"{log}: expected the scalars of a training, found none")
     return curves

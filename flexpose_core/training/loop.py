@@ -1,7 +1,7 @@
 """The one training loop: generator, β, τ, KeypointGAN all run through `train`.
 
 An objective says what one step is; the loop owns steps, seeds, progress, scalars, pictures, checkpoints, resuming and the
-check that the losses are finite.
+watch over losses, gradients and weights, which stops a training that diverges.
 """
 
 from __future__ import annotations
@@ -19,23 +19,31 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from flexpose_core.errors import CheckpointError, StoppedError, TrainingError
+from flexpose_core.errors import StoppedError, TrainingError
 from flexpose_core.files import digest
 from flexpose_core.seeds import StepRandom
-from flexpose_core.training.checkpoint import load_weights, save_weights
-
-_KIND = "training_state"
+from flexpose_core.training.health import WEIGHTS, Health, gradient_norms, weights_norm
+from flexpose_core.training.log import HEALTH, TrainingLog
+from flexpose_core.training.resuming import Checkpoints
 
 
 class LoopOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a training is watched and saved; none of these changes its result."""
+    """How a training is watched and saved; none of these changes its result.
+
+    Parameters
+    ----------
+    diverged_factor, diverged_steps
+        A loss or a gradient's norm that is so many times as large as at the start, for so many steps one after the other, stops
+        the training, and so does the norm of the weights at once; see `flexpose_core.training.health`.
+    """
 
     log_every: int = 50
     picture_every: int = 500
     checkpoint_seconds: float = 60.0
+    diverged_factor: float = 1000.0
+    diverged_steps: int = 20
 
 
 class Objective(Protocol):
@@ -45,6 +53,8 @@ class Objective(Protocol):
     """Everything with parameters or buffers that a checkpoint must hold, averages included."""
 
     optimisers: dict[str, torch.optim.Optimizer]
+
+    # One that clips its gradients says in `unclipped: dict[str, Tensor]` what "gradient/NAME" was before.
 
     def step(self, step: int, random: StepRandom) -> dict[str, Tensor]:
         """Update the networks once and return scalars to log; every draw comes from `random`."""
@@ -77,82 +87,75 @@ def train(
     Raises
     ------
     TrainingError
-        If a logged scalar is not finite; the message names the step and the last good checkpoint.
+        If a loss, a gradient or a weight is not finite, or the training diverges; the message names the step and the last good
+        checkpoint, which is from before that.
     StoppedError
         After SIGTERM, which schedulers send some seconds before they kill: the step is ended and a checkpoint written.
+    OutputError
+        If the log or a checkpoint could not be written.
     """
     options = options or LoopOptions()
     work = Path(work)
-    state = work / "state.safetensors"
-    fingerprint = {"stage": stage, "seed": seed, "steps": steps, "identity": digest(identity.encode())}
-    first = _resume(objective, state, fingerprint)
-    saved, saved_at = first, time.monotonic()
+    checkpoints = Checkpoints(
+        work, {"stage": stage, "seed": seed, "steps": steps, "identity": digest(identity.encode())}
+    )
+    health = Health(options.diverged_factor, options.diverged_steps)
+    first = checkpoints.resume(objective, health)
+    if first == 0:
+        health.observe(0, {WEIGHTS: weights_norm(objective.networks)})
+    saved_at = time.monotonic()  # which no setting of the clock moves
+    unseen: list[tuple[int, dict[str, Tensor]]] = []
     with (
         _sigterm_noted() as told_to_stop,
-        SummaryWriter(str(work / "log"), purge_step=first) as log,
+        TrainingLog(work / "log", first) as log,
         tqdm(total=steps, initial=first, desc=stage, mininterval=2) as bar,
     ):
         for step in range(first, steps):
             scalars = objective.step(step, StepRandom(seed, stage, step))
+            gradients = gradient_norms(objective.optimisers) | getattr(objective, "unclipped", {})
+            # Detached, or what the losses were computed from would be kept as well.
+            unseen.append((step, {name: value.detach() for name, value in (scalars | gradients).items()}))
             bar.update()
             last = step + 1 == steps
-            if step % options.log_every == 0 or last:
+            stop = told_to_stop.is_set()
+            logged = step % options.log_every == 0 or last
+            saving = stop or (time.monotonic() - saved_at > options.checkpoint_seconds and not last)
+            if logged or saving:
+                # Not at every step: a GPU would have to be waited for.
+                weights = _watch(health, unseen, objective, checkpoints)
+                unseen.clear()
+            if logged:
                 values = _plain(scalars)
-                _check_finite(values, step, state if saved else None)
-                for name, value in values.items():
-                    log.add_scalar(f"{stage}/{name}", value, step)
+                log.scalars(stage, step, values)
+                log.scalars(HEALTH + stage, step, {**_plain(gradients), WEIGHTS: weights})
                 bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
             if (step and step % options.picture_every == 0) or last:
-                picture = objective.picture()
-                if picture is not None:
-                    log.add_image(stage, picture, step, dataformats="HWC")
-            stop = told_to_stop.is_set()
-            if stop or (time.monotonic() - saved_at > options.checkpoint_seconds and not last):
-                _check_finite(_plain(scalars), step, state if saved else None)
-                save_state(objective, state, step + 1, fingerprint)
-                saved, saved_at = step + 1, time.monotonic()
+                log.picture(stage, step, objective.picture())
+            if saving:
+                checkpoints.save(objective, step + 1, health)
+                saved_at = time.monotonic()
             if stop:
-                raise StoppedError(f"{stage}: told to stop after step {step}; the same command goes on from {state}")
-    state.unlink(missing_ok=True)
+                raise StoppedError(
+                    f"{stage}: told to stop after step {step}; the same command goes on from {checkpoints.state}"
+                )
+    checkpoints.remove()
 
 
-def save_state(objective: Objective, path: Path, step: int, fingerprint: dict) -> None:
-    """Write networks and optimisers after `step` steps into one checkpoint."""
-    tensors: dict[str, Tensor] = {}
-    for name, network in objective.networks.items():
-        tensors |= {f"network/{name}/{key}": value for key, value in network.state_dict().items()}
-    for name, optimiser in objective.optimisers.items():
-        for index, entries in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{name}/{index}/{key}": torch.as_tensor(value) for key, value in entries.items()}
-    save_weights(path, tensors, _KIND, fingerprint, {"step": step})
-
-
-def _resume(objective: Objective, path: Path, fingerprint: dict) -> int:
-    if not path.exists():
-        return 0
+def _watch(
+    health: Health,
+    unseen: list[tuple[int, dict[str, Tensor]]],
+    objective: Objective,
+    checkpoints: Checkpoints,
+) -> float:
+    """Return the norm of the weights; raise TrainingError, naming the last good checkpoint, if anything is not healthy."""
+    weights = weights_norm(objective.networks)
     try:
-        tensors, header = load_weights(path, _KIND, fingerprint)
-    except CheckpointError as error:
-        tqdm.write(f"starting afresh: {error}")
-        return 0
-    for name, network in objective.networks.items():
-        prefix = f"network/{name}/"
-        network.load_state_dict(
-            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        )
-    for name, optimiser in objective.optimisers.items():
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            kind, owner, *rest = key.split("/")
-            if kind == "optimiser" and owner == name:
-                state.setdefault(int(rest[0]), {})[rest[1]] = value
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        for parameter, entries in optimiser.state.items():
-            # Fused optimisers walk through memory: a moment must be laid out like its weight, channels last or not.
-            entries |= {
-                k: torch.empty_like(parameter).copy_(v) for k, v in entries.items() if v.shape == parameter.shape
-            }
-    return int(header["extra"]["step"])
+        for step, scalars in unseen:
+            health.observe(step, _plain(scalars))
+        health.observe(unseen[-1][0], {WEIGHTS: weights})
+    except TrainingError as error:
+        raise TrainingError(f"{error}; {checkpoints.last_good()}") from None
+    return weights
 
 
 @contextmanager
@@ -171,13 +174,6 @@ def _sigterm_noted() -> Iterator[threading.Event]:
 
 def _plain(scalars: dict[str, Tensor]) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in scalars.items()}
-
-
-def _check_finite(values: dict[str, float], step: int, checkpoint: Path | None) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "there is no checkpoint yet"
-            raise TrainingError(f"{name} is {value} at step {step}: expected a finite number; {kept}")
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -148,6 +148,7 @@ class KeypointGanObjective:
         self.networks: dict[str, nn.Module] = {
             "phi": phi, "eta": eta, "psi": psi, "discriminator": discriminator, "average": self.average,
         }  # fmt: skip
+        self.unclipped: dict[str, Tensor] = {}
         self.generator_parameters = [*phi.parameters(), *psi.parameters()]
         betas = (0.5, 0.99)
         self.optimisers: dict[str, torch.optim.Optimizer] = {
@@ -228,7 +229,7 @@ class KeypointGanObjective:
         gradients = torch.autograd.grad(loss, parameters, retain_graph=retain)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
+        self.unclipped[f"gradient/{name}"] = nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
         self.optimisers[name].step()
 
     def picture(self) -> np.ndarray | None:
