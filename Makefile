@@ -36,9 +36,11 @@ $(VENV)/.ready-cluster: $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster]'
 	touch $@
 
-# Kills jobs of a small run at random points and compares its results with an undisturbed run's: KILLS=100 for many.
+# Full and read-only disks, two Snakemakes at once, clocks; then jobs killed at random points of every stage: KILLS=100 for many.
+# Each against an undisturbed run's bytes.
 KILLS ?= 4
 test-faults: environment
+	$(BIN)/python tests/fault_run.py
 	$(BIN)/python tests/kill_run.py --kills $(KILLS)
 
 lint: environment

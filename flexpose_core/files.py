@@ -16,6 +16,7 @@ from flexpose_core.errors import DataError, OutputError
 
 # Kept free for what a library still writes when a file is closed.
 _RESERVE = 16_000_000
+_CHECKSUM = "checksum"
 
 
 @contextmanager
@@ -73,25 +74,39 @@ def write_text(path: str | Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, atomically; NaN is refused, as JSON has none."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+def write_json(path: str | Path, value: dict[str, Any]) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically, its checksum with it; NaN is refused, as JSON has none."""
+    # As it will be read: numbers that are keys become text, and are sorted as such.
+    value = json.loads(json.dumps(value, allow_nan=False))
+    sealed = {**value, _CHECKSUM: _json_checksum(value)}
+    write_text(path, json.dumps(sealed, indent=2, sort_keys=True) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that `write_json` wrote; the checksum is left out.
 
     Raises
     ------
     DataError
-        If the file is missing or is not JSON.
+        If the file is missing, is not JSON, or is not as it was written.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected JSON, found {error}") from error
+    stated = value.pop(_CHECKSUM, None) if isinstance(value, dict) else None
+    if stated is None:
+        raise DataError(f"{path}: expected a JSON object with {_CHECKSUM!r}, found none")
+    found = _json_checksum(value)
+    if stated != found:
+        raise DataError(f"{path}: damaged or edited: expected checksum {stated}, found {found}")
+    return value
+
+
+def _json_checksum(value: dict[str, Any]) -> str:
+    return digest(json.dumps(value, sort_keys=True).encode())
 
 
 def digest(*chunks: bytes | memoryview) -> str:

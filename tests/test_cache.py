@@ -9,6 +9,7 @@ from flexpose_core.poses import cache
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import CHUNK, load_cache, open_cache, plain_batch, write_cache
 from flexpose_core.poses.images import decode_image, encode_images
+from flexpose_core.poses.seal import write_seal
 from flexpose_core.skeletons import BODY15, FACE68
 
 
@@ -71,7 +72,7 @@ def test_a_flipped_bit_in_the_images_is_found(tmp_path):
     content[at + 50] ^= 1
     path.write_bytes(content)
     load_cache(path)
-    with pytest.raises(DataError, match="damaged images: expected checksum"):
+    with pytest.raises(DataError, match=r"a\.h5: damaged images: they do not fit the checksum"):
         load_cache(path, images=True)
 
 
@@ -157,6 +158,7 @@ def test_damaged_originals_are_named(tmp_path):
                 file["source"][4] = 7
             else:
                 del file[damage]
+        write_seal(tmp_path / "a.h5")
         with pytest.raises(DataError, match=rf"a\.h5: damaged pose cache: .*{message}"):
             load_cache(tmp_path / "a.h5").source[:]
 
@@ -219,7 +221,10 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
 
     with h5py.File(path, "w") as file:
         file["poses"] = np.zeros((2, 15, 2))
-    with pytest.raises(DataError, match="expected format 'flexpose-poses-2', found None"):
+    with pytest.raises(DataError, match=r"a\.h5: expected a pose cache's seal at the end, found none"):
+        load_cache(path)
+    write_seal(path)
+    with pytest.raises(DataError, match="expected format 'flexpose-poses-3', found None"):
         load_cache(path)
 
 
@@ -230,7 +235,7 @@ def test_a_flipped_bit_in_the_poses_is_found(tmp_path):
     at = content.find(original[0].poses.tobytes()[:64])
     content[at + 5] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match="expected checksum"):
+    with pytest.raises(DataError, match=r"a\.h5: damaged pose cache: its content does not fit the checksum"):
         open_cache(path)
 
 

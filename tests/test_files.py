@@ -42,8 +42,24 @@ def test_json_round_trip_and_refusal_of_nan(tmp_path):
     write_json(path, {"b": [1, 2.5], "a": "ü"})
     assert read_json(path) == {"a": "ü", "b": [1, 2.5]}
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(path, float("nan"))
+        write_json(path, {"x": float("nan")})
     assert read_json(path) == {"a": "ü", "b": [1, 2.5]}
+
+
+def test_keys_that_are_numbers_become_text(tmp_path):
+    write_json(tmp_path / "a.json", {"a": {10: 1, 9: (2, None)}})
+    assert read_json(tmp_path / "a.json") == {"a": {"10": 1, "9": [2, None]}}
+
+
+def test_edited_json_is_named(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"mse": 45.25})
+    path.write_text(path.read_text().replace("45.25", "45.24"))
+    with pytest.raises(DataError, match=r"a\.json: damaged or edited: expected checksum"):
+        read_json(path)
+    path.write_text('{"mse": 45.25}')
+    with pytest.raises(DataError, match=r"a\.json: expected a JSON object with 'checksum', found none"):
+        read_json(path)
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b""])

@@ -17,13 +17,14 @@ Layout (N poses, K joints, Q backgrounds)
     background_ends (Q,)   int64
     background   (N,)      int32     the background of each pose
 
-Attributes: `format`, `skeleton`, `joints`, `count`, `checksum` (over `poses`), `image_size`, `image_checksum` (over `images` and
-`backgrounds`) and, as JSON, whatever the writer states about the origin: normalisation and its inverse, source, counts read,
-kept and dropped by reason.
+Attributes: `format`, `skeleton`, `joints`, `count`, `image_size`, `image_checksum` (which images and backgrounds these are) and, as
+JSON, whatever the writer states about the origin: normalisation and its inverse, source, counts read, kept and dropped by reason.
+Every byte is under a checksum, see `flexpose_core.poses.seal`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,10 +38,11 @@ from flexpose_core.errors import DataError, OutputError
 from flexpose_core.files import atomic_path, digest, require_space
 from flexpose_core.poses.batch import PoseBatch, rebatch
 from flexpose_core.poses.images import EncodedImages, decode_image
+from flexpose_core.poses.seal import check_seal, write_seal
 from flexpose_core.poses.sources import Sources
 from flexpose_core.skeletons import Skeleton, skeleton_named
 
-FORMAT = "flexpose-poses-2"
+FORMAT = "flexpose-poses-3"
 CHUNK = 1024
 BYTES_CHUNK = 1 << 16
 IN_MEMORY = 512_000_000
@@ -116,6 +118,7 @@ def write_cache(
             with h5py.File(partial, "w") as file:
                 count = _CacheWriter(file, skeleton, path).write(batches, may_be_empty)
                 file.attrs["attributes"] = json.dumps(attributes, sort_keys=True)
+            write_seal(partial)
         except (OSError, RuntimeError) as error:
             raise OutputError(f"{path}: could not be written: {str(error).splitlines()[0]}") from error
     return count
@@ -144,11 +147,11 @@ class _CacheWriter:
             skeleton=self.skeleton.name,
             joints=json.dumps(self.skeleton.joints),
             count=self.count,
-            checksum=_poses_checksum(self.file["poses"]),
         )
         if self.images.count:
             first = EncodedImages(self.file["images"], self.file["image_ends"][:1], 0, str(self.path)).encoded(0)
-            self.file.attrs.update(image_size=_side(first, self.path), image_checksum=_images_checksum(self.file))
+            held = digest(self.images.state.digest(), self.backgrounds.state.digest())
+            self.file.attrs.update(image_size=_side(first, self.path), image_checksum=held)
         return self.count
 
     def _check(self, batch: PoseBatch) -> None:
@@ -207,6 +210,7 @@ class _BytesWriter:
         self.cache, self.data, self.ends = cache, data, ends
         self.count = self.size = 0
         self.last: bytes | None = None
+        self.state = hashlib.blake2b(digest_size=16)
 
     def append_runs(self, encoded: list[bytes]) -> np.ndarray:
         """Write each entry that differs from the one before it, and return the numbers (n,) int32 of all."""
@@ -223,10 +227,12 @@ class _BytesWriter:
         if not encoded:
             return
         ends = self.size + np.cumsum([len(data) for data in encoded], dtype=np.int64)
+        joined = b"".join(encoded)
+        for data in encoded:
+            self.state.update(len(data).to_bytes(8, "little"))
+        self.state.update(joined)
         self.cache.append(self.cache.dataset(self.ends, np.int64, (), CHUNK), ends)
-        self.cache.append(
-            self.cache.dataset(self.data, np.uint8, (), BYTES_CHUNK), np.frombuffer(b"".join(encoded), np.uint8)
-        )
+        self.cache.append(self.cache.dataset(self.data, np.uint8, (), BYTES_CHUNK), np.frombuffer(joined, np.uint8))
         self.count, self.size = self.count + len(encoded), int(ends[-1])
 
 
@@ -287,10 +293,9 @@ def cached_images(file: h5py.File, path: str | Path, kind: Literal["image", "bac
     return EncodedImages(held, file[f"{kind}_ends"][:], int(file.attrs["image_size"]), f"{path}: {kind}")
 
 
-def open_cache(path: str | Path, images: bool = False) -> h5py.File:
-    """Open a cache for reading in pieces, its checksum verified, that of its images if asked; close it after use."""
-    if not Path(path).exists():
-        raise DataError(f"{path}: no such file")
+def open_cache(path: str | Path, images: bool | Literal["if any"] = False) -> h5py.File:
+    """Open a cache for reading in pieces, checked to be whole, its images only if asked for; close it after use."""
+    check_seal(path, bool(images))
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -298,9 +303,15 @@ def open_cache(path: str | Path, images: bool = False) -> h5py.File:
     try:
         if file.attrs.get("format") != FORMAT:
             raise DataError(f"{path}: expected format {FORMAT!r}, found {file.attrs.get('format')!r}")
-        _verify(file, path)
-        if images:
-            _verify_images(file, path)
+        skeleton, poses = skeleton_named(file.attrs["skeleton"]), file["poses"]
+        expected = (int(file.attrs["count"]), len(skeleton), 2)
+        if poses.shape != expected or poses.dtype != np.float32:
+            raise DataError(f"{path}: expected poses of shape {expected} float32, found {poses.shape} {poses.dtype}")
+        if images is True and "images" not in file:
+            raise DataError(f"{path}: expected a cache with images, found poses alone")
+    except (KeyError, OSError) as error:
+        file.close()
+        raise DataError(f"{path}: damaged pose cache: {error}") from error
     except BaseException:
         file.close()
         raise
@@ -351,43 +362,3 @@ def _encoded(images: EncodedImages, rows: np.ndarray) -> np.ndarray:
     for place, row in enumerate(rows):
         held[place] = held[place - 1] if place and row == rows[place - 1] else images.encoded(int(row))
     return held
-
-
-def _verify(file: h5py.File, path: str | Path) -> None:
-    skeleton = skeleton_named(file.attrs["skeleton"])
-    try:
-        poses = file["poses"]
-        expected = (int(file.attrs["count"]), len(skeleton), 2)
-        if poses.shape != expected or poses.dtype != np.float32:
-            raise DataError(f"{path}: expected poses of shape {expected} float32, found {poses.shape} {poses.dtype}")
-        found = _poses_checksum(poses)
-    except (KeyError, OSError) as error:
-        raise DataError(f"{path}: damaged pose cache: {error}") from error
-    if found != file.attrs["checksum"]:
-        raise DataError(f"{path}: damaged pose cache: expected checksum {file.attrs['checksum']}, found {found}")
-
-
-def _verify_images(file: h5py.File, path: str | Path) -> None:
-    if "images" not in file:
-        raise DataError(f"{path}: expected a cache with images, found poses alone")
-    try:
-        found = _images_checksum(file)
-        expected = file.attrs["image_checksum"]
-    except (KeyError, OSError) as error:
-        raise DataError(f"{path}: damaged pose cache: {error}") from error
-    if found != expected:
-        raise DataError(f"{path}: damaged images: expected checksum {expected}, found {found}")
-
-
-def _images_checksum(file: h5py.File) -> str:
-    return digest(*(_dataset_digest(file[name]) for name in ("images", "image_ends", "backgrounds", "background_ends")))
-
-
-def _dataset_digest(data: h5py.Dataset, rows: int = 64 * BYTES_CHUNK) -> bytes:
-    parts = (data[start : start + rows] for start in range(0, len(data), rows))
-    return digest(*(digest(np.ascontiguousarray(part).data).encode() for part in parts)).encode()
-
-
-def _poses_checksum(poses: h5py.Dataset, rows: int = 64 * CHUNK) -> str:
-    chunks = (poses[start : start + rows] for start in range(0, poses.shape[0], rows))
-    return digest(*(digest(np.ascontiguousarray(chunk).data).encode() for chunk in chunks))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from flexpose_core.errors import OutputError
+from flexpose_core.errors import DataError, OutputError
 from flexpose_core.files import atomic_path
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.skeletons import Skeleton
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def tile(images: np.ndarray, columns: int, gap: int = 2, ground: int = 255) -> np.ndarray:
@@ -89,3 +92,24 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
         raise OutputError(f"{path}: could not be encoded as PNG: image of shape {image.shape}")
     with atomic_path(path) as partial:
         partial.write_bytes(data.tobytes())
+
+
+def read_png(path: str | Path) -> np.ndarray:
+    """Read a picture that `write_png` wrote, (H, W, 3) uint8 RGB; raises DataError if it is missing, damaged or no PNG.
+
+    Decoders show what they can of a damaged file; so the checksums that PNG has of each chunk are looked at first.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: could not be read: {error.strerror or error}") from error
+    place, last = len(_PNG), b""
+    whole = data.startswith(_PNG)
+    while whole and place < len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        whole = end <= len(data) and zlib.crc32(data[place + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+        last, place = data[place + 4 : place + 8], end
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if whole and last == b"IEND" else None
+    if image is None:
+        raise DataError(f"{path}: expected a PNG picture, found a damaged one or something else")
+    return image[..., ::-1]

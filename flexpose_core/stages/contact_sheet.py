@@ -16,11 +16,8 @@ COLUMNS, ROWS, SIDE = 12, 4, 128
 
 
 def contact_sheet(cache: Path, seed: int, out: Path) -> None:
-    """Draw poses at random over their images, every second one bare; without images, draw the skeletons.
-
-    Of the images only those shown are read, and the checksum over all of them is left to the stages that use them all.
-    """
-    with open_cache(cache) as file:
+    """Draw poses at random over their images, every second one bare; without images, draw the skeletons."""
+    with open_cache(cache, images="if any") as file:
         count = int(file.attrs["count"])
         chosen = np.sort(seeds.rng(seed, "contact_sheet").choice(count, min(COLUMNS * ROWS, count), replace=False))
         # One row at a time: those between are not read.

@@ -108,7 +108,7 @@ def _rows_of(shards: list[Path], sizes: list[int], chosen: np.ndarray) -> Iterat
         first += size
         if not len(own):
             continue
-        with open_cache(path) as file:
+        with open_cache(path, images="if any") as file:
             pictures = backgrounds = None
             if "images" in file:
                 pictures, backgrounds = cached_images(file, path), cached_images(file, path, "background")

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from sklearn.manifold import TSNE
 
 from flexpose_core import seeds
-from flexpose_core.errors import DataError
 from flexpose_core.measures.distributions import pose_vectors
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.pool import pooled_poses
 from flexpose_core.rendering.charts import new_figure, picture_figure, write_figure
+from flexpose_core.rendering.pictures import read_png
 
 ROWS = ("source sample", "the same, adapted", "nearest shot")
 _EACH = 600
@@ -23,10 +22,7 @@ _COLOURS = {"source": "tab:gray", "target": "tab:orange", "adapted": "tab:blue"}
 
 def draw_triptych(picture: Path, out_png: Path, out_svg: Path) -> None:
     """Draw Figure 2 from the picture of an adaptation, its three rows named; raises DataError if it is no picture."""
-    image = cv2.imread(str(picture))
-    if image is None:
-        raise DataError(f"{picture}: expected a PNG picture")
-    write_figure(picture_figure(image[..., ::-1], ROWS), out_png, out_svg)
+    write_figure(picture_figure(read_png(picture), ROWS), out_png, out_svg)
 
 
 def draw_embedding(

@@ -1,7 +1,7 @@
 """One file form for all weights: safetensors with a checked header; nothing is ever unpickled.
 
-The header holds the kind of network, its architecture and a checksum over the tensors, so that a truncated, foreign or
-otherwise built file is named and refused.
+The header holds the kind of network, its architecture and a checksum over these and the tensors, so that a truncated, damaged,
+foreign or otherwise built file is named and refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from flexpose_core.errors import CheckpointError, OutputError
 from flexpose_core.files import atomic_path, digest
 
-FORMAT = "flexpose-weights-1"
+FORMAT = "flexpose-weights-2"
 
 
 def save_weights(
@@ -46,8 +46,8 @@ def save_weights(
         "kind": kind,
         "architecture": architecture,
         "extra": extra or {},
-        "checksum": _checksum(plain),
     }
+    header["checksum"] = _checksum(plain, header)
     with atomic_path(path) as partial:
         try:
             save_file(plain, partial, metadata={"flexpose": json.dumps(header, sort_keys=True)})
@@ -76,7 +76,7 @@ def load_weights(
         )
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    found = _checksum(tensors)
+    found = _checksum(tensors, header)
     if found != header["checksum"]:
         raise CheckpointError(f"{path}: damaged: expected checksum {header['checksum']}, found {found}")
     return tensors, header
@@ -111,8 +111,9 @@ def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], path: str | P
     module.load_state_dict(tensors)
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    chunks: list[bytes | memoryview] = []
+def _checksum(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
+    stated = {key: header[key] for key in ("format", "kind", "architecture", "extra")}
+    chunks: list[bytes | memoryview] = [json.dumps(stated, sort_keys=True).encode()]
     for name in sorted(tensors):
         tensor = tensors[name]
         chunks += [
