@@ -79,6 +79,14 @@ def test_a_loss_that_begins_at_nothing_may_grow_to_its_scale():
     assert observed([1e-12] * 30 + [5.0] * 300) is None
 
 
+def test_weights_that_begin_at_nothing_may_grow_to_their_scale():
+    health = Health(1000.0, 20)
+    for step, norm in enumerate([0.0, 0.5, 20.0, 300.0]):
+        health.observe(step, {WEIGHTS: norm})
+    with pytest.raises(TrainingError, match=r"weights is 1\.1e\+03 at step 4.*: expected at most 1e\+03"):
+        health.observe(4, {WEIGHTS: 1100.0})
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_stopped_at_once(value):
     assert observed([1.0, 1.0, value]) == 2

@@ -24,7 +24,8 @@ SUSPICIOUS = 10.0
 """Beyond so many references nothing is wrong yet, but a checkpoint is not to replace one from before."""
 _LEARNT_FROM = 100
 _JUDGED_FROM = 20  # fewer values, of the first steps, say nothing of what is usual
-_LEAST = 0.01  # references are at least this: a loss that begins at 0 has no scale
+# References are at least these: a loss that begins at 0 has no scale, nor have weights that do.
+_LEAST, _LEAST_WEIGHTS = 0.1, 1.0
 
 
 @dataclass
@@ -60,11 +61,11 @@ class Health:
             if not math.isfinite(value):
                 raise TrainingError(f"{name} is {value} at step {step}: expected a finite number")
             # The norm of the weights is compared with that before the first step.
-            judged_from, learnt_from, patience = (
-                (1, 1, 1) if name == WEIGHTS else (_JUDGED_FROM, _LEARNT_FROM, self.patience)
+            judged_from, learnt_from, patience, least = (
+                (1, 1, 1, _LEAST_WEIGHTS) if name == WEIGHTS else (_JUDGED_FROM, _LEARNT_FROM, self.patience, _LEAST)
             )
             early, size = self.early.setdefault(name, []), abs(value)
-            reference = max(median(early), _LEAST) if len(early) >= judged_from else math.inf
+            reference = max(median(early), least) if len(early) >= judged_from else math.inf
             if size > SUSPICIOUS * reference:
                 self.suspicious.add(name)
             else:
