@@ -119,13 +119,11 @@ def disturbed(
             continue
         what = kill(process, victim, stage, chance)
         if not what:
-            break
+            continue
         hits[stage] += 1
         kills.append({"stage": stage, "what": what, "after_seconds": round(after, 2)})
         print(f"kill {sum(hits.values())}: {stage}, after {after:.1f} s: {what}", flush=True)
         finish(folder, start(folder, arguments, "--unlock"))
-        process = start(folder, arguments)
-    if process.wait() != 0 or not kills:
         process = start(folder, arguments)
     finish(folder, process)
     return kills
