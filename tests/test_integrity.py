@@ -53,11 +53,15 @@ def with_originals(images):
 
 
 def write_poses(path):
-    write_cache(path, with_originals(False), BODY15, {"counts": {"read": 150, "kept": 150, "dropped": {}, "examples": {}}})
+    write_cache(
+        path, with_originals(False), BODY15, {"counts": {"read": 150, "kept": 150, "dropped": {}, "examples": {}}}
+    )
 
 
 def write_images(path):
-    write_cache(path, with_originals(True), BODY15, {"counts": {"read": 150, "kept": 150, "dropped": {}, "examples": {}}})
+    write_cache(
+        path, with_originals(True), BODY15, {"counts": {"read": 150, "kept": 150, "dropped": {}, "examples": {}}}
+    )
 
 
 def cache_content(path, images):

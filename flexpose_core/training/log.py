@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.tensorflow_stub.errors import DataLossError, OutOfRangeError
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import summary
 
 from flexpose_core.errors import DataError, OutputError
 
@@ -21,6 +24,8 @@ HEALTH = "health/"
 
 class TrainingLog:
     """The TensorBoard log of a training that begins, or goes on, at step `first`.
+
+    Written at once and not by a thread, as SummaryWriter does: what the disk refuses is known where it happens.
 
     Raises
     ------
@@ -34,7 +39,13 @@ class TrainingLog:
             # Scalars of a training with other options are no part of this one's curves.
             shutil.rmtree(folder, ignore_errors=True)
         with self._writing():
-            self.writer = SummaryWriter(str(folder), purge_step=first)
+            folder.mkdir(parents=True, exist_ok=True)
+            # The form of name that TensorBoard looks for; two sessions of one second differ.
+            name = f"events.out.tfevents.{int(time.time()):010d}.{os.getpid()}.{time.monotonic_ns()}"
+            self.file = open(folder / name, "wb")  # noqa: SIM115 - closed in `__exit__`
+        self.records = RecordWriter(self.file)
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._write(Event(wall_time=time.time(), step=first, session_log=SessionLog(status=SessionLog.START)))
 
     def __enter__(self) -> TrainingLog:
         return self
@@ -42,22 +53,26 @@ class TrainingLog:
     def __exit__(self, kind: type | None, *rest: object) -> None:
         try:
             with self._writing():
-                self.writer.close()
+                self.file.close()
         except OutputError:
             if kind is None:
                 raise
 
     def scalars(self, prefix: str, step: int, values: dict[str, float]) -> None:
         """Write values at a step, each under prefix/name."""
-        with self._writing():
-            for name, value in values.items():
-                self.writer.add_scalar(f"{prefix}/{name}", value, step)
+        for name, value in values.items():
+            self._write(Event(wall_time=time.time(), step=step, summary=summary.scalar(f"{prefix}/{name}", value)))
 
     def picture(self, name: str, step: int, picture: np.ndarray | None) -> None:
         """Write an (H, W, 3) uint8 image, if there is one."""
         if picture is not None:
-            with self._writing():
-                self.writer.add_image(name, picture, step, dataformats="HWC")
+            drawn = summary.image(name, picture, dataformats="HWC")
+            self._write(Event(wall_time=time.time(), step=step, summary=drawn))
+
+    def _write(self, event: Event) -> None:
+        with self._writing():
+            self.records.write(event.SerializeToString())
+            self.file.flush()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
