@@ -133,7 +133,8 @@ def outputs(folder: Path, targets: list[str]) -> dict[str, bytes]:
     """The targets, and everything beside pictures, logs and times: all of it must be the same."""
     paths = [*(folder / "results").rglob("*.json"), *(folder / "results").rglob("*.safetensors")]
     paths += [*(folder / "results").rglob("*.h5"), *(folder / target for target in targets)]
-    paths = [path for path in paths if "trainings" not in path.parts]  # checkpoints of a training that was stopped
+    # Checkpoints of a training that was stopped, and what was being written at a kill, are no outputs.
+    paths = [path for path in paths if "trainings" not in path.parts and ".partial" not in path.name]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
