@@ -83,8 +83,6 @@ def _of_poses(grid: Grid, run: Run) -> list[Job]:
             Job("adapt", name, grid.adaptation_params(name), (f"adapt/{name}.tsv",)),
             Job("sample", name, grid.sample_params(name), shards),
         ]
-    if run.method.poses == "baseline":
-        jobs.append(Job("compose_baseline", name, grid.baseline_params(name)))
-    else:
-        jobs.append(Job("compose", name, grid.pose_set_params(name)))
+    composer = "compose_baseline" if run.method.poses == "baseline" else "compose"
+    jobs.append(Job(composer, name, grid.pose_set_params(name)))
     return [*jobs, Job("pretrain_eta", name, grid.eta_params(name), (f"pretrain_eta/{name}.tsv",))]
