@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -22,6 +23,9 @@ from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.options.grid import Cell, MethodOptions
+
+_LISTED = 20
+"""Names that an error lists; of more, those alike."""
 
 
 @dataclass(frozen=True)
@@ -204,10 +208,13 @@ class Grid:
         guidance = sorted({method.guidance for method in methods.values() if method.guidance})
         # Options that the run does not depend on stay the usual ones: changing them must not evaluate it anew.
         learnt = owner.method.poses == "adapted"
+        target = run.cell.target
         return {
             "cells": plain({of.cell_name: of.cell for of in (owner, run)}),
             "datasets": self._plain_parts("datasets", sorted({run.cell.target, *run.cell.sources})),
-            "detector": self._plain_part("detector"),
+            "detector": self._plain_part(
+                *(("detectors", target) if target in self.config.detectors else ("detector",))
+            ),
             "generator": self._plain_part("generator") if learnt else {},
             "guidance": self._plain_parts("guidance", guidance),
             "methods": self._plain_parts("methods", sorted(methods)),
@@ -321,5 +328,9 @@ def _owners_of_poses(config: Config) -> dict[str, str]:
 
 def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:
     if name not in table:
-        raise ConfigError(f"{kind}: expected one of {', '.join(table)}, found {name!r}")
+        expected = f"one of {', '.join(table)}"
+        if len(table) > _LISTED:
+            nearest = get_close_matches(name, table, n=3, cutoff=0)
+            expected = f"one of {len(table)} names, {', '.join(nearest)} the nearest"
+        raise ConfigError(f"{kind}: expected {expected}, found {name!r}")
     return table[name]

@@ -76,6 +76,9 @@ def drawable(figure):
         return bool(there(ADAPTATION, GRID.layer_runs))
     if figure in ("joint_errors", "curves"):
         return bool(there(METRICS if figure == "joint_errors" else DETECTOR, GRID.runs_of_figure(figure)))
+    if figure == "figure6":
+        runs = GRID.first_runs_of_figure(figure)
+        return there(METRICS, runs) == runs
     run = GRID.figure_run(figure)
     # What the others show of their cell is there with the last of its files.
     return bool(there(ADAPTATION, [run.pose_set]) if figure == "figure2" else there(METRICS, [run.name]))

@@ -7,6 +7,7 @@ from importlib import metadata
 
 from conftest import ROOT
 
+from flexpose_core.files import write_json
 from flexpose_core.stages.reporting import state_origin
 from flexpose_core.stamp import library_versions
 
@@ -21,7 +22,7 @@ def test_the_versions_are_those_of_all_libraries_asked_for():
 
 def test_the_origin_is_added_to_what_is_there(tmp_path):
     path = tmp_path / "metrics.json"
-    path.write_text('{"mse": 3.0}')
+    write_json(path, {"mse": 3.0})
     state_origin(path, "abc", {"options": {"steps": 4}}, seed=2)
     written = json.loads(path.read_text())
     assert written["mse"] == 3.0
