@@ -9,10 +9,12 @@ rule guide:
         mixup="results/guidance/{guidance}/mixup.h5",
     log:
         "results/logs/guidance/{guidance}.log",
+    benchmark:
+        "results/benchmarks/guide/{guidance}.tsv"
     threads: 1
     resources:
         mem_mb=memory(1000),
-        runtime=5,
+        runtime=10,
     params:
         cell=lambda wildcards: GRID.guidance_params(wildcards.guidance),
         stamp=stamp("guide"),
@@ -39,8 +41,8 @@ rule adapt:
     priority: 10
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=60,
+        mem_mb=memory(2500),
+        runtime=30,
         gpu=1,
     params:
         cell=lambda wildcards: GRID.adaptation_params(wildcards.pose_set),
@@ -63,8 +65,8 @@ rule sample_shard:
     priority: 10
     threads: 1
     resources:
-        mem_mb=memory(1500),
-        runtime=60,
+        mem_mb=memory(1000),
+        runtime=20,
         gpu=1,
     params:
         cell=lambda wildcards: GRID.sample_params(wildcards.pose_set),
@@ -80,6 +82,8 @@ rule gather_samples:
         "results/pose_sets/{pose_set}/samples.h5",
     log:
         "results/logs/pose_sets/{pose_set}_samples.log",
+    benchmark:
+        "results/benchmarks/gather_samples/{pose_set}.tsv"
     threads: 1
     resources:
         mem_mb=memory(1000),
@@ -97,6 +101,8 @@ rule compose:
         "results/pose_sets/{pose_set}/poses.h5",
     log:
         "results/logs/pose_sets/{pose_set}_compose.log",
+    benchmark:
+        "results/benchmarks/compose/{pose_set}.tsv"
     # As early as it can be: a source with too few poses then shows while little has been trained.
     priority: 40
     threads: 1

@@ -83,10 +83,12 @@ rule contact_sheet:
         ),
     log:
         "results/logs/data/{dataset}_contact_sheet.log",
+    benchmark:
+        "results/benchmarks/contact_sheet/{dataset}.tsv"
     threads: 1
     resources:
         mem_mb=memory(1500),
-        runtime=30,
+        runtime=10,
     params:
         stamp=stamp("contact_sheet"),
     script:
@@ -107,10 +109,12 @@ rule distances:
         ),
     log:
         "results/logs/data/distances.log",
+    benchmark:
+        "results/benchmarks/distances.tsv"
     threads: 1
     resources:
         mem_mb=memory(1000),
-        runtime=5,
+        runtime=10,
     params:
         stamp=stamp("compare_datasets"),
     script:

@@ -14,7 +14,7 @@ rule pretrain_eta:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=60,
+        runtime=20,
         gpu=1,
     params:
         cell=lambda wildcards: GRID.eta_params(wildcards.pose_set),
@@ -35,8 +35,8 @@ rule train_detector:
         "results/benchmarks/train_detector/{cell}.tsv"
     threads: 1
     resources:
-        mem_mb=memory(2400),
-        runtime=240,
+        mem_mb=memory(2500),
+        runtime=40,
         gpu=1,
     params:
         cell=lambda wildcards: GRID.detector_params(wildcards.cell),
@@ -60,10 +60,12 @@ rule evaluate:
         ),
     log:
         "results/logs/cells/{cell}_evaluate.log",
+    benchmark:
+        "results/benchmarks/evaluate/{cell}.tsv"
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=30,
+        runtime=15,
     params:
         cell=lambda wildcards: GRID.cell_params(wildcards.cell),
         config=lambda wildcards: GRID.cell_config(wildcards.cell),

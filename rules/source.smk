@@ -18,7 +18,7 @@ rule train_regressor:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=60,
+        runtime=20,
         gpu=1,
     params:
         cell=lambda wildcards: GRID.regressor_params(wildcards.prior),
@@ -50,7 +50,7 @@ rule train_generator:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=120,
+        runtime=40,
         gpu=1,
     params:
         cell=lambda wildcards: GRID.generator_params(wildcards.prior),

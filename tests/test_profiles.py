@@ -1,5 +1,6 @@
 """The profiles for clusters, as far as can be without one; `make test-slurm` runs them on one."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -74,15 +75,110 @@ def test_the_workflow_is_a_module_of_another_one(project, tmp_path):
         f"""
 configfile: {str(project.folder / "config.yaml")!r}
 
+config["seeds"] = 2
+config["tables"] = {{"mine": {{"cells": ["upright-everyday-direct", "own"], "pck_rho": {{"people-upright": 0.1}}}}}}
+config["cells"]["own"] = {{**config["cells"]["upright-everyday-flexpose-paper"], "layers": [2]}}
+
 module flexpose:
     snakefile: {str(project.folder / "Snakefile")!r}
     config: config
 
 use rule * from flexpose as flexpose_*
+
+rule count:
+    input: "results/mine.csv"
+    output: "count.txt"
+    shell: "wc -l {{input}} > {{output}}"
 """
     )
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "results/table2.csv"]
-    environment = {**os.environ, "PYTHONPATH": str(project.folder)}
-    done = subprocess.run(command, cwd=other, env=environment, capture_output=True, text=True, check=False)
+    said = plan(other, project.folder, "count.txt")
+    assert "flexpose_train_generator" in said
+    assert {
+        f"results/cells/{name}_s{seed}/metrics.json" for name in ("own", "upright-everyday-direct") for seed in (0, 1)
+    } == {word.rstrip(",") for word in said.split() if word.rstrip(",").endswith("/metrics.json")}
+
+
+def plan(folder, library, *arguments):
+    """What Snakemake says of a dry run in a folder with a copy of the library."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(library)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "flexpose_train_generator" in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_containers_command_plans_from_an_empty_folder(project, tmp_path):
+    """The command in the recipe's head, with the checkout in another place than /opt/flexpose."""
+    recipe = (ROOT / "containers/Dockerfile").read_text()
+    command = " ".join(
+        re.search(r"exec flexpose.sif snakemake (.*?)\n#\n", recipe, re.DOTALL)[1].replace("\\\n#", "").split()
+    )
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    words = command.replace("/opt/flexpose", str(project.folder)).replace('"$PWD"', str(folder)).split()
+    assert "results/table1.csv" in words
+    assert re.search(r"^table +1$", plan(folder, project.folder, *words), re.MULTILINE)
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    for needed in (
+        "Snakefile",
+        "config.yaml",
+        "constraints.txt",
+        "pyproject.toml",
+        "rules",
+        "workflow_scripts",
+        "report",
+    ):
+        assert (ROOT / needed).exists()
+        assert needed not in ignored
+
+
+def test_the_catalogs_file_has_what_the_catalog_reads():
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
+    assert set(usage["software-stack-deployment"]) == {"conda", "apptainer", "apptainer+conda"}
+    # The catalog lists workflows that have both where it looks for them.
+    assert (ROOT / "Snakefile").is_file()
+    assert (ROOT / "README.md").is_file()
+
+
+def costs():
+    """The tool that reads what rules cost."""
+    spec = importlib.util.spec_from_file_location("rule_costs", ROOT / "tools/rule_costs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_a_rule_asks_for_is_told_beside_what_it_cost(tmp_path, capsys):
+    tool = costs()
+    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    for name, line in {
+        "adapt/a_s0": "100.0\t0:01:40\t300.0\t9\t9\t9\t0\t0\t50\t70.0\n",
+        "adapt/b_s0": "20.0\t0:00:20\t700.5\t9\t9\t9\t0\t0\t50\t90.0\n",
+        "convert/mine_train": "2.0\t0:00:02\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA\n",
+        "convert/mine_train_shard0": "5000.0\t1:23:20\t200\t9\t9\t9\t0\t0\t50\t4000.0\n",
+    }.items():
+        path = tmp_path / "results/benchmarks" / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(head + line)
+    assert tool.main([tmp_path / "results"]) == 1
+    said = capsys.readouterr().out
+    assert "| adapt | 2 | 100 | 90 | 700 | 10, 1500 | " in said
+    assert "| convert | 1 | 2 | 0 | 0 | 10, 500 | " in said
+    assert "| convert_shard | 1 | 5000 | 4000 | 200 | 420, 1000 | " in said
+
+
+def test_every_rule_that_works_long_is_measured():
+    tool = costs()
+    short = {
+        "joint_errors",
+        "curves",
+        "explorer",
+        "table",
+        "claims",
+        "cards",
+        *(f"figure{number}" for number in range(2, 7)),
+    }
+    assert set(tool.rule_resources()) - set(tool.rule_benchmarks()) <= short
+    assert all(memory >= 500 and minutes >= 5 for minutes, memory in tool.rule_resources().values())
