@@ -35,7 +35,8 @@ from flexpose_core.models.transfer import parse_layers
 from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions, SetOfLayers, layers_text
 from flexpose_core.poses.guidance import energy_score
 from flexpose_core.skeletons import skeleton_named
-from flexpose_core.stages.few_shot import enrich, joints_of, mix, pair
+from flexpose_core.stages.few_shot import enrich, joints_of, pair
+from flexpose_core.stages.mixing import mix
 from flexpose_core.stages.priors import PIXELS
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective, cache_features

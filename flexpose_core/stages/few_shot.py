@@ -1,4 +1,4 @@
-"""From a few shots to what a fit sees of the target: their mixup, source poses brought to it, latent codes paired with it."""
+"""From the mixup of a few shots to what a fit sees of the target: source poses brought to it, latent codes paired with it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,11 @@ from torch import Tensor
 from flexpose_core import seeds
 from flexpose_core.models.adapters import AnyAdapter
 from flexpose_core.models.perceptual import Observer
-from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions, Symmetry
+from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.poses.alignment import align
-from flexpose_core.poses.guidance import choose_symmetry, pose_mixup, with_mirror_images
 from flexpose_core.poses.pairing import assigned_pairs, random_pairs
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.stages.priors import CHUNK
-
-
-def mix(
-    shots: np.ndarray, skeleton: Skeleton, options: GuidanceOptions, seed: int, stage: str, *steps: int
-) -> tuple[np.ndarray, Symmetry]:
-    """Return E poses mixed from the shots (M, K, 2), (E, K, 2) float32, and the symmetry that they were given.
-
-    What is drawn derives from (seed, STAGE/symmetry, steps) and (seed, STAGE/mixup, steps).
-    """
-    symmetry = options.symmetry
-    if symmetry == "auto":
-        symmetry = choose_symmetry(shots, skeleton, options, seeds.rng(seed, f"{stage}/symmetry", *steps))
-    mirrored = with_mirror_images(shots, symmetry, skeleton)
-    return pose_mixup(mirrored, skeleton, options, seeds.rng(seed, f"{stage}/mixup", *steps)), symmetry
 
 
 def enrich(

@@ -11,7 +11,7 @@ from flexpose_core.options.adaptation import GuidanceOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import PoseSet, load_cache, plain_batch, write_cache
 from flexpose_core.poses.guidance import choose_shots
-from flexpose_core.stages.few_shot import mix
+from flexpose_core.stages.mixing import mix
 
 
 def guide(options: GuidanceOptions, target: Path, shots: int, seed: int, out_shots: Path, out_mixup: Path) -> None:
