@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from interruption import check_that_it_resumes
 
 from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.files import read_json
@@ -19,7 +20,6 @@ from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.adapt import adapt
 from flexpose_core.stages.few_shot import pair
 from flexpose_core.stages.priors import save_generator, save_regressor
-from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective, energy_distance
 
 FAST = AdaptationOptions(
@@ -152,32 +152,10 @@ def test_energy_distance_agrees_with_the_measure_and_has_gradients():
     assert same.grad.isfinite().all()
 
 
-class InterruptionError(Exception):
-    pass
-
-
 def test_resumed_equals_uninterrupted(tmp_path):
     generator, guidance = small_generator(), guidance_poses(60)
     options = msgspec.structs.replace(FAST, pair_steps=8, energy_steps=8)
-    loop = LoopOptions(checkpoint_seconds=0)
-    whole = objective(options, generator, guidance)
-    train(whole, whole.steps, "adapt", 0, tmp_path / "whole", "x", loop)
-
-    broken = objective(options, generator, guidance)
-    step = broken.step
-
-    def stop_at(number, random):
-        if number == 11:
-            raise InterruptionError
-        return step(number, random)
-
-    broken.step = stop_at
-    with pytest.raises(InterruptionError):
-        train(broken, broken.steps, "adapt", 0, tmp_path / "parts", "x", loop)
-    resumed = objective(options, generator, guidance)
-    train(resumed, resumed.steps, "adapt", 0, tmp_path / "parts", "x", loop)
-    for name, value in whole.transfer.state_dict().items():
-        assert torch.equal(value, resumed.transfer.state_dict()[name])
+    check_that_it_resumes(lambda: objective(options, generator, guidance), tmp_path, steps=16, at=11)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from interruption import check_that_it_resumes
 from torch import nn
 
 from flexpose_core.errors import ConfigError, DataError
@@ -17,7 +18,6 @@ from flexpose_core.rendering.pictures import to_uint8
 from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.train_cycle_gan import build_objective, load_painter, poses_apart, train_cycle_gan
-from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.cycle_gan import CycleGanObjective, ImageBuffer, cycle_loss, least_squares
 from flexpose_core.training.objectives.eta import PosePrior
 from flexpose_core.training.objectives.keypoint_gan import Frames
@@ -177,29 +177,8 @@ def test_each_update_moves_its_own_networks_in_the_original_order():
 
 
 def test_resumed_equals_uninterrupted(tmp_path):
-    whole = _objective()
-    train(whole, 6, "test", 3, tmp_path / "whole")
-    interrupted = _objective()
-    step = interrupted.step
-
-    def failing(number, random):
-        if number == 4:
-            raise KeyboardInterrupt
-        return step(number, random)
-
-    interrupted.step = failing
-    options = LoopOptions(checkpoint_seconds=0)
-    with pytest.raises(KeyboardInterrupt):
-        train(interrupted, 6, "test", 3, tmp_path / "parts", options=options)
-    resumed, steps = _objective(), []
-    step_of_resumed = resumed.step
-    resumed.step = lambda number, random: steps.append(number) or step_of_resumed(number, random)
-    train(resumed, 6, "test", 3, tmp_path / "parts", options=options)
-    assert steps == [4, 5]
+    _, resumed = check_that_it_resumes(_objective, tmp_path, steps=6, at=4)
     assert int(resumed.people.held) == 6
-    for name, network in whole.networks.items():
-        for key, value in network.state_dict().items():
-            assert torch.equal(value, resumed.networks[name].state_dict()[key]), (name, key)
 
 
 def _red_drawings(poses):

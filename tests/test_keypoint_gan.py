@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from interruption import check_that_it_resumes
 from msgspec.structs import replace
 
 import flexpose_core.stages.evaluate as evaluation
@@ -31,7 +32,6 @@ from flexpose_core.stages.train_detector import (
     train_detector,
 )
 from flexpose_core.training.checkpoint import load_weights
-from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.eta import EtaObjective, PosePrior, keypoint_error
 from flexpose_core.training.objectives.keypoint_gan import (
     CompanionFrames,
@@ -218,29 +218,7 @@ def test_eta_learns_from_either_of_its_losses(weights):
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
 def test_resumed_equals_uninterrupted(tmp_path, skeleton):
-    whole = _objective(skeleton)
-    train(whole, 6, "test", 3, tmp_path / "whole")
-    interrupted = _objective(skeleton)
-    step = interrupted.step
-
-    def failing(number, random):
-        if number == 4:
-            raise KeyboardInterrupt
-        return step(number, random)
-
-    interrupted.step = failing
-    options = LoopOptions(checkpoint_seconds=0)
-    with pytest.raises(KeyboardInterrupt):
-        train(interrupted, 6, "test", 3, tmp_path / "parts", options=options)
-    resumed = _objective(skeleton)
-    steps = []
-    step_of_resumed = resumed.step
-    resumed.step = lambda number, random: steps.append(number) or step_of_resumed(number, random)
-    train(resumed, 6, "test", 3, tmp_path / "parts", options=options)
-    assert steps == [4, 5]
-    for name, network in whole.networks.items():
-        for key, value in network.state_dict().items():
-            assert torch.equal(value, resumed.networks[name].state_dict()[key]), (name, key)
+    check_that_it_resumes(lambda: _objective(skeleton), tmp_path, steps=6, at=4)
 
 
 def test_the_average_is_the_exponential_one():
