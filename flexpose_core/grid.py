@@ -40,6 +40,8 @@ class Run:
     pose_set: str
     """The unpaired poses; a run whose detector sees labelled images besides shares those of the run that is alike but for
     that, and the target's own do not depend on the seed."""
+    chooser: Run | None = None
+    """The run whose detector chooses the poses, from those that it learnt from."""
 
     @property
     def sources(self) -> str:
@@ -76,17 +78,27 @@ class Grid:
     def __init__(self, config: Config) -> None:
         self.config = config
         owners = _owners_of_poses(config)
-        runs = []
-        for name, cell in config.cells.items():
-            method, owner = config.methods[cell.method], owners[name]
-            for seed in range(config.seeds):
-                pose_set = owner if method.poses == "target" else f"{owner}_s{seed}"
-                runs.append(Run(f"{name}_s{seed}", name, cell, method, seed, pose_set))
-        self.runs = {run.name: run for run in runs}
+        self._names = {cell: name for name, cell in reversed(config.cells.items())}
+        self.runs: dict[str, Run] = {}
+        runs = [self._make(name, seed, owners) for name in config.cells for seed in range(config.seeds)]
+        self.runs = {run.name: run for run in runs}  # in the configuration's order
         self.pose_sets = {run.pose_set: run for run in reversed(runs)}
         self.guidance_sets = {run.guidance: run for run in reversed(runs) if run.method.guidance}
         self.priors = {run.prior: run for run in reversed(runs) if run.sources}
         self._plain: dict[tuple[str, str], Any] = {}
+
+    def _make(self, name: str, seed: int, owners: dict[str, str]) -> Run:
+        """Return the run of a cell, made once, and its chooser's before it."""
+        made = f"{name}_s{seed}"
+        if made not in self.runs:
+            cell, owner = self.config.cells[name], owners[name]
+            method = self.config.methods[cell.method]
+            chooser = None
+            if method.chosen_by:
+                chooser = self._make(self._names[msgspec.structs.replace(cell, method=method.chosen_by)], seed, owners)
+            pose_set = owner if method.poses == "target" else f"{owner}_s{seed}"
+            self.runs[made] = Run(made, name, cell, method, seed, pose_set, chooser)
+        return self.runs[made]
 
     @property
     def datasets(self) -> list[str]:
@@ -177,6 +189,11 @@ class Grid:
         baseline = {} if run.method.baseline is None else {"options": run.method.baseline}
         return plain({"poses": run.method.poses, **baseline, **size, "seed": run.seed})
 
+    def finder_params(self, name: str) -> dict[str, Any]:
+        """Return what finding poses in the training images depends on beside the detector."""
+        run = self.run(name)
+        return plain({"device": self._detector(run).device, "seed": run.seed})
+
     def eta_params(self, pose_set: str) -> dict[str, Any]:
         """Return the detector's options as far as η's pretraining depends on them."""
         run = _look_up(self.pose_sets, pose_set, "pose set")
@@ -203,14 +220,14 @@ class Grid:
         The cell whose poses the run uses is in it too, as its name is in their path.
         """
         run = self.run(name)
-        owner = self.pose_sets[run.pose_set]
-        methods = {of.cell.method: of.method for of in (owner, run)}
+        behind = self.behind(run)
+        methods = {of.cell.method: of.method for of in behind}
         guidance = sorted({method.guidance for method in methods.values() if method.guidance})
         # Options that the run does not depend on stay the usual ones: changing them must not evaluate it anew.
-        learnt = owner.method.poses == "adapted"
+        learnt = any(of.method.poses == "adapted" for of in behind)
         target = run.cell.target
         return {
-            "cells": plain({of.cell_name: of.cell for of in (owner, run)}),
+            "cells": plain({of.cell_name: of.cell for of in behind}),
             "datasets": self._plain_parts("datasets", sorted({run.cell.target, *run.cell.sources})),
             "detector": self._plain_part(
                 *(("detectors", target) if target in self.config.detectors else ("detector",))
@@ -223,6 +240,12 @@ class Grid:
             "seeds": run.seed + 1,
             "tables": {},
         }
+
+    def behind(self, run: Run) -> list[Run]:
+        """Return the runs whose poses or detector a run depends on, the first one first, and itself at the end."""
+        owner = self.pose_sets[run.pose_set]
+        before = self.behind(owner.chooser) if owner.chooser else []
+        return list(dict.fromkeys([*before, owner, run]))
 
     def _plain_parts(self, key: str, names: list[str]) -> dict[str, Any]:
         return {name: self._plain_part(key, name) for name in names}

@@ -50,14 +50,23 @@ def facts(grid: Grid, name: str) -> dict[str, str]:
 def jobs_of(grid: Grid, name: str) -> list[Job]:
     """Return the jobs that a run depends on, in their order."""
     run = grid.run(name)
+    behind = grid.behind(run)
     jobs = [_conversion(grid, dataset) for dataset in dict.fromkeys((*run.cell.sources, run.cell.target))]
-    if run.method.poses == "adapted":
+    if any(of.method.poses == "adapted" for of in behind):
         jobs += _of_prior(grid, run.prior)
     if run.method.guidance:
         jobs.append(Job("guide", run.guidance, grid.guidance_params(run.guidance)))
-    jobs += _of_poses(grid, grid.pose_sets[run.pose_set])
-    timed = (f"train_detector/{name}.tsv",)
-    return [*jobs, Job("train_detector", name, grid.detector_params(name), timed)]
+    for pose_set in dict.fromkeys(of.pose_set for of in behind):
+        owner = grid.pose_sets[pose_set]
+        if owner.chooser:
+            chooser = owner.chooser.name
+            jobs += [_of_detector(grid, chooser), Job("find_poses", chooser, grid.finder_params(chooser))]
+        jobs += _of_poses(grid, owner)
+    return [*jobs, _of_detector(grid, name)]
+
+
+def _of_detector(grid: Grid, name: str) -> Job:
+    return Job("train_detector", name, grid.detector_params(name), (f"train_detector/{name}.tsv",))
 
 
 def _conversion(grid: Grid, dataset: str) -> Job:
@@ -83,6 +92,5 @@ def _of_poses(grid: Grid, run: Run) -> list[Job]:
             Job("adapt", name, grid.adaptation_params(name), (f"adapt/{name}.tsv",)),
             Job("sample", name, grid.sample_params(name), shards),
         ]
-    composer = "compose_baseline" if run.method.poses == "baseline" else "compose"
-    jobs.append(Job(composer, name, grid.pose_set_params(name)))
+    jobs.append(Job(run.method.composer, name, grid.pose_set_params(name)))
     return [*jobs, Job("pretrain_eta", name, grid.eta_params(name), (f"pretrain_eta/{name}.tsv",))]

@@ -144,6 +144,11 @@ def annotation_set_inputs(wildcards):
         sources = {"sources": train_caches(run.cell.sources)} if run.method.sees_sources else {}
         return {**sources, **guidance_inputs(run)} if run.method.sees_shots else sources
     inputs = {"mixup": guidance_inputs(run)["mixup"]}
+    if run.method.poses == "chosen":
+        chooser = run.chooser
+        inputs["pool"] = f"results/pose_sets/{chooser.pose_set}/poses.h5"
+        inputs["found"] = f"results/cells/{chooser.name}/found.h5"
+        return inputs
     if run.method.poses == "source" or run.cell.take_all_if_short:
         inputs["sources"] = train_caches(run.cell.sources)
     if run.method.poses == "adapted":
@@ -153,8 +158,7 @@ def annotation_set_inputs(wildcards):
 
 def composer_stamp(wildcards):
     """The code stamp of composing a pose set: editing the baselines does not compose the others again."""
-    poses = GRID.pose_sets[wildcards.pose_set].method.poses
-    return stamp("compose_baseline" if poses == "baseline" else "compose")
+    return stamp(GRID.pose_sets[wildcards.pose_set].method.composer)
 
 
 def detector_inputs(wildcards):

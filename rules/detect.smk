@@ -46,6 +46,33 @@ rule train_detector:
         "../workflow_scripts/train_detector.py"
 
 
+rule find_poses:
+    input:
+        detector="results/cells/{cell}/detector.safetensors",
+        images=lambda wildcards: f"results/data/{GRID.run(wildcards.cell).cell.target}/train.h5",
+    output:
+        poses="results/cells/{cell}/found.h5",
+        picture=report(
+            "results/cells/{cell}/found.png",
+            category="Cells",
+            caption="../report/found.rst",
+            labels={"cell": "{cell}", "view": "training images"},
+        ),
+    log:
+        "results/logs/cells/{cell}_found.log",
+    benchmark:
+        "results/benchmarks/find_poses/{cell}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=15,
+    params:
+        cell=lambda wildcards: GRID.finder_params(wildcards.cell),
+        stamp=stamp("find_poses"),
+    script:
+        "../workflow_scripts/find_poses.py"
+
+
 rule evaluate:
     input:
         unpack(evaluation_inputs),

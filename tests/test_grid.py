@@ -69,7 +69,8 @@ def test_every_baseline_is_run_on_every_pair_of_table1():
     assert kinds == {"source", "mixup", "kde", "similarity", "affine", "nearest", "pca"}
     for target in ("people-upright", "people-all"):
         alone = {cell.method for cell in cells if cell.target == target and not cell.sources}
-        assert alone == {"aligned", "mixup", "mixup-plain", "kde", "kde-plain", "supervised"}
+        own = {"mixup-pairs", "mixup-chosen", "mixup-chosen-pairs"}
+        assert alone == {"aligned", "mixup", "mixup-plain", "kde", "kde-plain", "supervised", *own}
     with_sources = [cell for cell in cells if cell.sources]
     methods = {cell.method for cell in with_sources}
     assert {
@@ -128,6 +129,49 @@ def test_poses_are_shared_by_runs_that_differ_in_labels_alone():
     assert "upright-supervised_s1" not in grid.pose_sets
 
 
+def test_chosen_poses_come_from_the_run_that_is_alike_but_for_its_method():
+    raw = raw_config()
+    raw["seeds"] = 2
+    grid = Grid(load_config(raw))
+    run = grid.run("upright-studio-flexpose-chosen_s1")
+    assert (run.pose_set, run.chooser.name) == (run.name, "upright-studio-flexpose-pairs_s1")
+    assert run.chooser.pose_set == "upright-studio-flexpose_s1"
+    labelled = grid.run("upright-studio-flexpose-chosen-pairs_s1")
+    assert labelled.pose_set == run.name
+    names = [of.name for of in grid.behind(labelled)]
+    assert names == [
+        "upright-studio-flexpose_s1",
+        "upright-studio-flexpose-pairs_s1",
+        "upright-studio-flexpose-chosen_s1",
+        "upright-studio-flexpose-chosen-pairs_s1",
+    ]
+    assert grid.run("all-mixup-chosen_s0").chooser.name == "all-mixup-pairs_s0"
+    # The same parameters as other pose sets have.
+    assert grid.pose_set_params(run.name) == {
+        "poses": "chosen", "seed": 1, "size": 121000, "take_all_if_short": False,
+    }  # fmt: skip
+
+
+def test_a_chooser_that_is_no_cell_becomes_one():
+    raw = raw_config()
+    raw["cells"] = {
+        "mine": {
+            "method": "flexpose-chosen",
+            "target": "people-all",
+            "sources": ["studio"],
+            "annotation_set_size": 5000,
+            "shots": 9,
+        }
+    }
+    raw |= {"grids": {}, "tables": {}, "claims": {}, "figures": {}}
+    grid = Grid(load_config(raw))
+    assert set(grid.config.cells) == {"mine", "mine.flexpose-pairs"}
+    chooser = grid.run("mine_s0").chooser
+    assert (chooser.name, chooser.pose_set) == ("mine.flexpose-pairs_s0", "mine.flexpose-pairs_s0")
+    assert chooser.cell.shots == 9
+    assert grid.adaptation_params(chooser.pose_set)["options"]["pairing"] == "assignment"
+
+
 def test_metrics_say_what_may_change():
     grid = Grid(load_config(raw_config()))
     layers = {
@@ -158,6 +202,33 @@ def test_metrics_say_what_may_change():
         (
             lambda c: c["methods"]["direct"].update(baseline={"kind": "kde"}),
             "methods.direct.baseline: expected none for",
+        ),
+        (
+            lambda c: c["methods"]["flexpose-chosen"].pop("chosen_by"),
+            "methods.flexpose-chosen.chosen_by: expected a method, found none",
+        ),
+        (
+            lambda c: c["methods"]["kde"].update(chosen_by="mixup"),
+            "methods.kde.chosen_by: expected none for poses 'baseline', found 'mixup'",
+        ),
+        (
+            lambda c: c["methods"]["mixup-chosen"].update(chosen_by="magic"),
+            "methods.mixup-chosen.chosen_by: expected one of",
+        ),
+        (
+            lambda c: c["methods"]["mixup-chosen"].update(chosen_by="kde-plain"),
+            "methods.mixup-chosen.chosen_by: expected a method with guidance 'symmetric', found 'kde-plain' with 'plain'",
+        ),
+        (
+            lambda c: [
+                c["methods"][name].update(chosen_by=other)
+                for name, other in (("mixup-chosen", "flexpose-chosen"), ("flexpose-chosen", "mixup-chosen"))
+            ],
+            "methods.flexpose-chosen.chosen_by: expected a method that does not depend on 'flexpose-chosen', found",
+        ),
+        (
+            lambda c: c["cells"].update(x={**c["cells"]["all-everyday-direct"], "method": "mixup-chosen"}),
+            "cells.x.sources: expected none for method 'mixup-chosen', found everyday",
         ),
         (lambda c: c["methods"]["pca"].pop("guidance"), "methods.pca.guidance: expected the name of a guidance"),
         (lambda c: c["methods"]["aligned"].update(supervision="added"), "methods.aligned.guidance: expected the name"),
@@ -255,11 +326,13 @@ def test_a_cells_own_configuration_makes_the_same_jobs(others):
         alone = Grid(load_config(json.loads(json.dumps(grid.cell_config(name)))))
         own = alone.run(name)
         assert (own.pose_set, own.cell, own.method, own.seed) == (run.pose_set, run.cell, run.method, run.seed)
+        assert own.chooser == run.chooser
         jobs = {
             "cell_params": name,
             "detector_params": name,
             "eta_params": run.pose_set,
             "pose_set_params": run.pose_set,
+            **({"finder_params": run.chooser.name} if run.chooser else {}),
             **({"guidance_params": run.guidance} if run.method.guidance else {}),
         }
         if run.method.poses == "adapted":

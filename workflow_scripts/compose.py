@@ -3,6 +3,7 @@ import msgspec
 from flexpose_core.options.baselines import BaselineOptions
 from flexpose_core.stages.compose import compose_adapted, compose_source, compose_target
 from flexpose_core.stages.compose_baseline import compose_baseline
+from flexpose_core.stages.compose_chosen import compose_chosen
 from flexpose_core.stages.reporting import reporting
 
 cell = snakemake.params.cell
@@ -14,6 +15,8 @@ with reporting(snakemake.log[0], snakemake.threads):
         compose_source(given.sources, given.mixup, size, take_all, cell["seed"], out)
     elif cell["poses"] == "adapted":
         compose_adapted(given.samples, given.mixup, size, given.get("sources"), out)
+    elif cell["poses"] == "chosen":
+        compose_chosen(given.pool, given.found, given.mixup, size, cell["seed"], out)
     else:
         options = msgspec.convert(cell["options"], BaselineOptions)
         shots, mixup = given.get("shots"), given.get("mixup")

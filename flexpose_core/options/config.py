@@ -108,12 +108,28 @@ def _expanded(config: Config) -> Config:
         tables[name] = msgspec.structs.replace(table, cells=tuple(listed))
     config = msgspec.structs.replace(config, cells=cells, tables=tables)
     _check_figures(config)
-    config = msgspec.structs.replace(config, cells={**cells, **config.layer_study})
+    cells = {**cells, **config.layer_study}
+    config = msgspec.structs.replace(config, cells={**cells, **_choosing_cells(cells, config.methods)})
     for name, claim in config.claims.items():
         for method in (*claim.against, *([claim.method] if claim.method else [])):
             _known(method, config.methods, f"claims.{name}")
     claims = written_out(config.claims, config.tabled, tuple(config.layer_study))
     return msgspec.structs.replace(config, claims=claims)
+
+
+def _choosing_cells(cells: dict[str, Cell], methods: dict[str, MethodOptions]) -> dict[str, Cell]:
+    """Return the cells that others' poses are chosen by and that are not among them: CELL.METHOD."""
+    more: dict[str, Cell] = {}
+    known = set(cells.values())
+    for name, cell in cells.items():
+        seen = {cell.method}
+        while (method := methods.get(cell.method)) and method.chosen_by and method.chosen_by not in seen:
+            seen.add(method.chosen_by)
+            cell = msgspec.structs.replace(cell, method=method.chosen_by)
+            if cell not in known:
+                known.add(cell)
+                more[f"{name}.{cell.method}"] = cell
+    return more
 
 
 def _overridden(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -175,11 +191,16 @@ def _check_methods(config: Config) -> None:
             _known(method.guidance, config.guidance, f"methods.{name}.guidance")
         if method.guidance is None and (method.sees_shots or method.supervision != "none"):
             raise ConfigError(f"{where}.guidance: expected the name of a guidance, found none")
-        for key, kind in {"adaptation": "adapted", "baseline": "baseline"}.items():
+        for key, kind in {"adaptation": "adapted", "baseline": "baseline", "chosen_by": "chosen"}.items():
             if method.poses == kind and getattr(method, key) is None:
-                raise ConfigError(f"{where}.{key}: expected options, found none")
+                raise ConfigError(
+                    f"{where}.{key}: expected {'a method' if key == 'chosen_by' else 'options'}, found none"
+                )
             if method.poses != kind and getattr(method, key) is not None:
-                raise ConfigError(f"{where}.{key}: expected none for poses {method.poses!r}, found options")
+                found = repr(method.chosen_by) if key == "chosen_by" else "options"
+                raise ConfigError(f"{where}.{key}: expected none for poses {method.poses!r}, found {found}")
+        if method.chosen_by is not None:
+            _check_choice(config, name)
         if method.adaptation is not None:
             for number, layers in enumerate(method.adaptation.layer_search.candidates):
                 config.generator.architecture.check_layers(
@@ -187,38 +208,66 @@ def _check_methods(config: Config) -> None:
                 )
 
 
+def _check_choice(config: Config, name: str) -> None:
+    """Check the method that chooses another's poses: it shares its guidance, and does not in turn depend on it."""
+    method, where = config.methods[name], f"methods.{name}.chosen_by"
+    chooser = method.chosen_by or ""
+    _known(chooser, config.methods, where)
+    if config.methods[chooser].guidance != method.guidance:
+        raise ConfigError(
+            f"config: {where}: expected a method with guidance {method.guidance!r}, found {chooser!r} with "
+            f"{config.methods[chooser].guidance!r}"
+        )
+    if name in _choosers(config, name):
+        raise ConfigError(f"config: {where}: expected a method that does not depend on {name!r}, found {chooser!r}")
+
+
+def _choosers(config: Config, name: str) -> list[str]:
+    """Return the methods that a method's poses are chosen by, the nearest first; they end before any is repeated twice."""
+    found: list[str] = []
+    while (chooser := config.methods[name].chosen_by) and found.count(chooser) < 1 and chooser in config.methods:
+        found.append(chooser)
+        name = chooser
+    return found
+
+
+def _origin(config: Config, name: str) -> MethodOptions:
+    """Return the method that a method's poses come from in the end: itself, unless they are chosen."""
+    return config.methods[[name, *_choosers(config, name)][-1]]
+
+
 def _check_cells(config: Config) -> None:
     for name, cell in config.cells.items():
         where = f"cells.{name}"
         _known(cell.method, config.methods, f"{where}.method")
-        method = config.methods[cell.method]
+        method, origin = config.methods[cell.method], _origin(config, cell.method)
         for dataset in (cell.target, *cell.sources):
             _known(dataset, config.datasets, where)
         if not config.datasets[cell.target].images:
             raise ConfigError(f"config: {where}.target: expected a dataset with images, found {cell.target!r}")
         needed = {
-            "sources": method.sees_sources,
+            "sources": origin.sees_sources,
             "annotation_set_size": method.poses != "target",
             "shots": method.guidance is not None,
         }
         for key, is_needed in needed.items():
             if is_needed and not getattr(cell, key):
                 raise ConfigError(f"config: {where}.{key}: expected a value for method {cell.method!r}, found none")
-        if cell.sources and not method.sees_sources:
+        if cell.sources and not origin.sees_sources:
             raise ConfigError(
                 f"config: {where}.sources: expected none for method {cell.method!r}, found {', '.join(cell.sources)}"
             )
         if method.poses != "target":
             _check_size(config, where, cell)
-        if cell.layers == "auto" and method.adaptation is not None:
+        if cell.layers == "auto" and origin.adaptation is not None:
             # Raises if the method has nothing to choose.
-            msgspec.structs.replace(method.adaptation, layers="auto")
+            msgspec.structs.replace(origin.adaptation, layers="auto")
         elif cell.layers is not None:
             config.generator.architecture.check_layers(cell.layers, f"{where}.layers")
 
 
 def _check_size(config: Config, where: str, cell: Cell) -> None:
-    method = config.methods[cell.method]
+    method = _origin(config, cell.method)
     mixup = config.guidance[method.guidance or ""].mixup_size if method.sees_shots else 0
     wanted = (cell.annotation_set_size or 0) - mixup
     if wanted < 1:

@@ -19,22 +19,31 @@ Positive = Annotated[int, Meta(ge=1)]
 class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a method takes its unpaired poses from, and whether the detector sees labelled images."""
 
-    poses: Literal["target", "source", "adapted", "baseline"]
+    poses: Literal["target", "source", "adapted", "baseline", "chosen"]
     """target: the target's own training poses; source: source poses and pose-mixup; adapted: generated poses and pose-mixup;
-    baseline: as `baseline` says."""
+    baseline: as `baseline` says; chosen: those of the poses of the method `chosen_by` that its detector finds in the target's
+    training images, and pose-mixup."""
     guidance: str | None = None
     """The key in `guidance` that enriches the few shots."""
     adaptation: AdaptationOptions | None = None
     """How the generator is adapted; for adapted poses only."""
     baseline: BaselineOptions | None = None
     """How poses are made without a generator; for baselines only."""
+    chosen_by: str | None = None
+    """The method with whose detector poses are chosen; for chosen poses only. A cell has the detector of the cell that is alike
+    but for its method; where there is none, there is one more cell, CELL.METHOD."""
     supervision: Literal["none", "added", "alone"] = "none"
     """What the detector learns from the images of the shots: nothing, a loss beside KeypointGAN's, or all that it learns."""
 
     @property
     def sees_sources(self) -> bool:
-        """Whether the poses depend on source datasets."""
+        """Whether the poses depend on source datasets; of chosen ones, the method that they are chosen by tells."""
         return self.poses in ("source", "adapted") or (self.baseline is not None and self.baseline.from_source)
+
+    @property
+    def composer(self) -> str:
+        """The module of `flexpose_core.stages` that composes the annotation set."""
+        return {"baseline": "compose_baseline", "chosen": "compose_chosen"}.get(self.poses, "compose")
 
     @property
     def is_adversarial(self) -> bool:
@@ -44,7 +53,9 @@ class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     @property
     def sees_shots(self) -> bool:
         """Whether the poses depend on the shots."""
-        return self.poses in ("source", "adapted") or (self.baseline is not None and self.baseline.from_target)
+        return self.poses in ("source", "adapted", "chosen") or (
+            self.baseline is not None and self.baseline.from_target
+        )
 
 
 class Factors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -126,7 +126,11 @@ def _beside(run: Run) -> list[str]:
         own += [f"pose_sets/{run.pose_set}/{name}" for name in ("transfer.safetensors", "adaptation.json")]
         names = ("generator", "regressor")
         own += [f"priors/{run.prior}/{name}.{ending}" for name in names for ending in ("safetensors", "json")]
-    return own
+    if run.chooser:
+        before = run.chooser
+        own += [f"cells/{before.name}/{name}" for name in ("detector.safetensors", "found.h5")]
+        own += [f"pose_sets/{before.pose_set}/poses.h5", *_beside(before)]
+    return list(dict.fromkeys(own))
 
 
 def measure(path: Path) -> tuple[int, str]:

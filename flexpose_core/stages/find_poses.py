@@ -1,0 +1,92 @@
+"""The poses that a detector finds in a target's training images: what is known of its distribution beyond the shots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from flexpose_core import seeds
+from flexpose_core.devices import pick_device
+from flexpose_core.errors import DataError
+from flexpose_core.models.keypoint_gan import Detector
+from flexpose_core.poses.batch import PoseBatch
+from flexpose_core.poses.cache import PoseSet, load_cache, write_cache
+from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
+from flexpose_core.skeletons import Skeleton
+from flexpose_core.stages.evaluate import load_detector
+from flexpose_core.stages.train_detector import frames_of
+from flexpose_core.training.checkpoint import read_header
+from flexpose_core.training.objectives.keypoint_gan import Frames
+
+MOST = 10_000
+"""Images looked at: more say little more of a distribution."""
+_BATCH = 256
+_SHOWN, _COLUMNS, _SIDE = 24, 8, 128
+
+
+def find_poses(
+    device_name: str, detector_weights: Path, images: Path, out_poses: Path, out_picture: Path, seed: int
+) -> None:
+    """Write the poses found in the images, or in `MOST` of them drawn by the seed, and a picture of some.
+
+    The images' own poses are not looked at. Clip, subject, camera, sequence and frame are the image's; all joints count as
+    visible.
+
+    Raises
+    ------
+    DataError
+        If the detector was trained for another skeleton.
+    """
+    device = pick_device(device_name)
+    detector, _, architecture, skeleton = load_detector(detector_weights, device)
+    pictures = load_cache(images, images=True)
+    if skeleton != pictures.skeleton.name:
+        raise DataError(
+            f"{images}: expected skeleton {skeleton} as in {detector_weights}, found {pictures.skeleton.name}"
+        )
+    rows = np.sort(seeds.rng(seed, "find_poses").permutation(len(pictures))[:MOST])
+    frames = frames_of(pictures, architecture.size, architecture.contrast)
+    found = found_in_both_views(detector, frames, rows, pictures.skeleton, device)
+    batch = PoseBatch(
+        poses=found,
+        visibility=np.ones(found.shape[:2], np.uint8),
+        clip=pictures.clip[rows],
+        subject=pictures.subject[rows],
+        camera=pictures.camera[rows],
+        sequence=pictures.sequence[rows],
+        frame=pictures.frame[rows],
+    )
+    attributes = {
+        "source": "found",
+        "seed": seed,
+        "images": len(pictures),
+        "weights": {"detector": read_header(detector_weights)["checksum"]},
+    }
+    write_cache(out_poses, [batch], pictures.skeleton, attributes)
+    write_png(out_picture, _picture(pictures, rows, found))
+
+
+@torch.no_grad()
+def found_in_both_views(
+    detector: Detector, frames: Frames, rows: np.ndarray, skeleton: Skeleton, device: torch.device
+) -> np.ndarray:
+    """Return the mean of what is found in each image and in its mirror image, mirrored back: (n, K, 2) float32 in 0..1."""
+    detector.eval()
+    flip = torch.as_tensor(skeleton.flip_permutation, device=device)
+    parts = []
+    for some in torch.from_numpy(rows).split(_BATCH):
+        images, backgrounds = frames.take(some, device)
+        mirrored = detector(images.flip(3), backgrounds.flip(3))[:, flip]
+        mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
+        parts.append(((detector(images, backgrounds) + mirrored) / 2).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _picture(pictures: PoseSet, rows: np.ndarray, found: np.ndarray) -> np.ndarray:
+    if pictures.images is None:
+        raise DataError("picture of found poses: expected a pose set loaded with its images")
+    chosen = np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(int)
+    shown = enlarge(pictures.images[rows[chosen]], _SIDE)
+    return tile(overlay_poses(shown, found[chosen], pictures.skeleton), _COLUMNS)
