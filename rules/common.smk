@@ -174,6 +174,16 @@ def detector_inputs(wildcards):
     return inputs
 
 
+def measures_inputs(wildcards):
+    """What a pose set is measured against: its target's own poses, and the shots where its method has any."""
+    run = GRID.pose_sets[wildcards.pose_set]
+    inputs = {split: f"results/data/{run.cell.target}/{split}.h5" for split in ("train", "val")}
+    inputs["poses"] = f"results/pose_sets/{run.pose_set}/poses.h5"
+    if run.method.guidance:
+        inputs["shots"] = guidance_inputs(run)["shots"]
+    return inputs
+
+
 def evaluation_inputs(wildcards):
     """What a cell's detector is evaluated on; the shots where its method has any."""
     run = GRID.run(wildcards.cell)
@@ -181,6 +191,9 @@ def evaluation_inputs(wildcards):
     inputs["poses"] = f"results/pose_sets/{run.pose_set}/poses.h5"
     if run.method.guidance:
         inputs["shots"] = guidance_inputs(run)["shots"]
+    shards = GRID.config.measure_shards
+    if shards > 1:
+        inputs["measures"] = [f"results/pose_sets/{run.pose_set}/measures_{shard}.json" for shard in range(shards)]
     if run.chooses_layers:
         inputs["adaptation"] = f"results/pose_sets/{run.pose_set}/adaptation.json"
     return inputs

@@ -73,6 +73,26 @@ rule find_poses:
         "../workflow_scripts/find_poses.py"
 
 
+rule measure_poses:
+    input:
+        unpack(measures_inputs),
+    output:
+        temp("results/pose_sets/{pose_set}/measures_{shard}.json"),
+    log:
+        "results/logs/pose_sets/{pose_set}_measures_{shard}.log",
+    benchmark:
+        "results/benchmarks/measure_poses/{pose_set}_{shard}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=10,
+    params:
+        shards=GRID.config.measure_shards,
+        stamp=stamp("measure_poses"),
+    script:
+        "../workflow_scripts/measure_poses.py"
+
+
 rule evaluate:
     input:
         unpack(evaluation_inputs),

@@ -11,7 +11,6 @@ from flexpose_core.measures.shapes import (
     length_ratio_distance,
     mean_pairwise_distance,
     nearest_distance,
-    shape_metrics,
 )
 from flexpose_core.skeletons import BODY15, FACE68
 
@@ -89,14 +88,3 @@ def test_pairs_are_those_of_a_double_loop_beyond_one_chunk():
         ]
     )
     assert mean_pairwise_distance(POSES) == pytest.approx(expected)
-
-
-def test_all_measures_are_plain_repeatable_and_tell_their_samples():
-    many = np.random.default_rng(3).uniform(0.2, 0.8, (6000, 15, 2)).astype(np.float32)
-    found = shape_metrics(many, POSES, BODY15, POSES[:5], seed=2)
-    assert found == shape_metrics(many, POSES, BODY15, POSES[:5], seed=2)
-    assert all(type(value) is float for value in found.values())
-    assert (found["real_shape_sample"], found["fake_shape_sample"]) == (5000, 80)
-    assert (found["real_pair_sample"], found["fake_pair_sample"]) == (1000, 80)
-    assert found["pairwise_px"] == pytest.approx(mean_pairwise_distance(POSES))
-    assert "nearest_shot_px" not in shape_metrics(many, POSES, BODY15)

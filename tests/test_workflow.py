@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from flexpose_core.poses.cache import load_cache
 from flexpose_core.stages.claims import COLUMNS
 from flexpose_core.stages.table_kinds import ABLATION, BASELINES, DISTANCES, RESULTS
 
@@ -74,6 +75,15 @@ class TestOutputs:
         folder = finished_project.folder / "results"
         assert (folder / "cells/upright-everyday-flexpose-pairs_s0/metrics.json").exists()
         assert not (folder / "pose_sets/upright-everyday-flexpose-pairs_s0").exists()
+
+    def test_poses_are_chosen_by_what_the_labelled_run_finds(self, finished_project):
+        folder = finished_project.folder / "results"
+        assert (folder / "cells/upright-everyday-flexpose-pairs_s0/found.png").exists()
+        found = load_cache(folder / "cells/upright-everyday-flexpose-pairs_s0/found.h5")
+        assert len(found) == 200
+        metrics = json.loads((folder / "cells/upright-everyday-flexpose-chosen_s0/metrics.json").read_text())
+        assert metrics["annotation_set_size"] == 2000
+        assert set(metrics["origin"]["options"]["methods"]) == {"flexpose", "flexpose-pairs", "flexpose-chosen"}
 
     def test_every_claim_has_a_verdict_or_is_left_out(self, finished_project):
         table = pd.read_csv(finished_project.folder / "results/claims.csv")

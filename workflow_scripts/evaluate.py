@@ -17,6 +17,7 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.output.picture,
         snakemake.input.get("shots") or None,
         snakemake.input.get("adaptation") or None,
+        snakemake.input.get("measures", []),
     )
     state_origin(
         snakemake.output.metrics, snakemake.params.stamp, snakemake.params.config, snakemake.params.cell["seed"]

@@ -9,7 +9,6 @@ import numpy as np
 from ot import wasserstein_circle
 from scipy.stats import wasserstein_distance
 
-from flexpose_core import seeds
 from flexpose_core.errors import DataError
 from flexpose_core.geometry import SHORTEST_BONE, bone_lengths, to_polar
 from flexpose_core.measures.distributions import PIXELS
@@ -87,31 +86,3 @@ def mean_pairwise_distance(poses: np.ndarray) -> float:
     if len(poses) < 2:
         raise DataError(f"pairwise distance: expected at least two poses, found {len(poses)}")
     return float(pose_distances(poses, poses).sum() / (len(poses) * (len(poses) - 1)))
-
-
-def shape_metrics(
-    real: np.ndarray, fake: np.ndarray, skeleton: Skeleton, shots: np.ndarray | None = None, seed: int = 0
-) -> dict[str, float]:
-    """Return all measures of this module between real poses (N, K, 2) and fake ones (M, K, 2), on samples drawn by `seed`.
-
-    Returns
-    -------
-    `length_ratio_pp`, `joint_angle_deg`, `pairwise_px` of the fake and `real_pairwise_px` of the real poses; with
-    `shots`, `nearest_shot_px` of the fake poses; and the sizes of the samples behind them: `real_shape_sample` and
-    `fake_shape_sample` (lengths, angles), `real_pair_sample` and `fake_pair_sample` (the others).
-    """
-    random = seeds.rng(seed, "shape_metrics")
-    real, fake = (poses[random.permutation(len(poses))[:SHAPE_SAMPLE]] for poses in (real, fake))
-    metrics = {
-        "length_ratio_pp": length_ratio_distance(real, fake, skeleton),
-        "joint_angle_deg": joint_angle_distance(real, fake, skeleton),
-        "pairwise_px": mean_pairwise_distance(fake[:PAIR_SAMPLE]),
-        "real_pairwise_px": mean_pairwise_distance(real[:PAIR_SAMPLE]),
-        "real_shape_sample": float(len(real)),
-        "fake_shape_sample": float(len(fake)),
-        "real_pair_sample": float(min(len(real), PAIR_SAMPLE)),
-        "fake_pair_sample": float(min(len(fake), PAIR_SAMPLE)),
-    }
-    if shots is not None:
-        metrics["nearest_shot_px"] = nearest_distance(fake[:PAIR_SAMPLE], shots)
-    return metrics

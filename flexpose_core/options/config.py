@@ -27,6 +27,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     seeds: Annotated[int, Meta(ge=1)] = 1
     sample_shards: Annotated[int, Meta(ge=1)] = 2
+    measure_shards: Annotated[int, Meta(ge=1)] = 1
     missing: Literal["refused", "allowed"] = "refused"
     datasets: dict[Name, DatasetOptions]
     guidance: dict[Name, GuidanceOptions]

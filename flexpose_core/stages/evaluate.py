@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ from flexpose_core.devices import pick_device
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json, write_json
 from flexpose_core.measures.detection import better_labelling, detection_metrics, mean_pose_floor
-from flexpose_core.measures.distributions import distribution_metrics
-from flexpose_core.measures.shapes import shape_metrics
 from flexpose_core.models.keypoint_gan import (
     Detector,
     DetectorArchitecture,
@@ -24,6 +23,7 @@ from flexpose_core.models.keypoint_gan import (
 )
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
+from flexpose_core.stages.measure_poses import gathered, measured, read_parts
 from flexpose_core.stages.train_detector import DETECTOR_KIND, DetectorOptions, channels_last, frames_of
 from flexpose_core.training.checkpoint import load_into, load_weights
 from flexpose_core.training.objectives.keypoint_gan import Frames
@@ -44,6 +44,7 @@ def evaluate(
     out_picture: Path,
     shots: Path | None = None,
     adaptation: Path | None = None,
+    measures: Sequence[Path] = (),
 ) -> None:
     """Write a cell's metrics on both splits, and a picture of test samples: predicted joints beside the true ones.
 
@@ -61,6 +62,8 @@ def evaluate(
         The annotated poses, if the cell has any: how near to them the annotation set is shows what it memorises.
     adaptation
         The metrics of an adaptation that chose its layers; the choice and its scores are repeated as `layer_search`.
+    measures
+        The parts of `stages.measure_poses`, if the distances between the poses were measured apart; else they are measured here.
 
     Raises
     ------
@@ -70,7 +73,6 @@ def evaluate(
     device = pick_device(options.device)
     detector, _, architecture, skeleton = load_detector(detector_weights, device)
     annotations, reference = load_cache(pose_set), load_cache(train)
-    annotated = load_cache(shots).poses if shots is not None else None
     metrics: dict[str, Any] = {**description, "annotation_set_size": len(annotations)}
     metrics["annotation_set_missing"] = annotations.attributes.get("missing", 0)
     if adaptation is not None:
@@ -87,10 +89,7 @@ def evaluate(
         metrics[f"{name}_floor"] = mean_pose_floor(
             reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton
         )
-        if name == "val":
-            for key, poses in {"distribution": annotations.poses, "distribution_floor": reference.poses}.items():
-                metrics[key] = distribution_metrics(split.poses, poses)
-                metrics[key] |= shape_metrics(split.poses, poses, split.skeleton, annotated)
+    metrics |= read_parts(measures) if measures else gathered([measured(pose_set, train, val, shots)], str(pose_set))
     write_json(out_metrics, metrics)
     write_png(out_picture, compare(predicted, split))
 

@@ -1,0 +1,13 @@
+from flexpose_core.stages.measure_poses import measure_poses
+from flexpose_core.stages.reporting import reporting
+
+with reporting(snakemake.log[0], snakemake.threads):
+    measure_poses(
+        snakemake.input.poses,
+        snakemake.input.train,
+        snakemake.input.val,
+        snakemake.output[0],
+        snakemake.input.get("shots") or None,
+        int(snakemake.wildcards.shard),
+        snakemake.params.shards,
+    )
