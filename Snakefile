@@ -19,6 +19,13 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+
+
+if GRID.config.container:
+
+    container: GRID.config.container
+
+
 include: "rules/data.smk"
 include: "rules/source.smk"
 include: "rules/adapt.smk"

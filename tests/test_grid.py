@@ -198,6 +198,7 @@ def test_metrics_say_what_may_change():
             lambda c: c["grids"]["baselines"]["pairs"].update(x={"target": "people-all", "goal": "y"}),
             "grids.baselines.pairs.x: unknown key 'goal'",
         ),
+        (lambda c: c.update(container="x.sif;touch$IFS/tmp/y"), "config: container"),
         (lambda c: c["detectors"].update({"faces": {}}), "detectors: expected one of"),
         (lambda c: c["detectors"].update({"everyday": {}}), "detectors.everyday: expected a dataset with images"),
         (lambda c: c["detectors"].update({"people-all": {"sise": 32}}), "detectors.people-all: unknown key 'sise'"),

@@ -182,3 +182,31 @@ def test_every_rule_that_works_long_is_measured():
     }
     assert set(tool.rule_resources()) - set(tool.rule_benchmarks()) <= short
     assert all(memory >= 500 and minutes >= 5 for minutes, memory in tool.rule_resources().values())
+
+
+FAKE_APPTAINER = """#!/bin/sh
+[ "$1" = --version ] && { echo apptainer version 1.3.0; exit; }
+echo "$@" >> "$CALLS"
+# Past the options to the image, which is taken to be this machine.
+while [ "$1" != flexpose.sif ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+def test_jobs_run_in_the_container_that_the_configuration_names(project, tmp_path):
+    fake, calls = tmp_path / "bin/apptainer", tmp_path / "calls"
+    fake.parent.mkdir()
+    fake.write_text(FAKE_APPTAINER)
+    fake.chmod(0o755)
+    (project.folder / "flexpose.sif").touch()
+    target = "results/data/everyday/val.h5"
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--sdm", "apptainer"]
+    command += ["--config", "container=flexpose.sif", "--configfile", "config/tiny.yaml", "--", target]
+    path = f"{fake.parent}:{Path(sys.executable).parent}:/usr/bin:/bin"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(project.folder), "CALLS": str(calls)}
+    done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project.folder / target).is_file()
+    assert re.search(r"exec .*flexpose\.sif .*\.convert\.py", calls.read_text())
+    assert "--nv" not in calls.read_text()

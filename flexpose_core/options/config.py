@@ -29,6 +29,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     sample_shards: Annotated[int, Meta(ge=1)] = 2
     measure_shards: Annotated[int, Meta(ge=1)] = 1
     missing: Literal["refused", "allowed"] = "refused"
+    container: Annotated[str, Meta(pattern=r"^[A-Za-z0-9./:@_+-]*$(?!\n)")] = ""
+    """An image for `--sdm apptainer`: a file, or where it can be pulled from; none runs jobs in Snakemake's own environment.
+    Snakemake hands it to a shell as it is."""
     datasets: dict[Name, DatasetOptions]
     guidance: dict[Name, GuidanceOptions]
     regressor: RegressorOptions
