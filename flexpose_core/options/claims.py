@@ -54,7 +54,7 @@ class ClaimOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 def written_out(
     claims: Mapping[str, ClaimOptions], cells: Mapping[str, Cell], studied: tuple[str, ...]
 ) -> dict[str, ClaimOptions]:
-    """Return the claims with pairs of cells alone.
+    """Return the claims with pairs of cells alone; without those on a method that no cell has.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def written_out(
             half = len(studied) // 2
             pairs = tuple(zip(studied[:half], studied[len(studied) - half :], strict=True))
             result[name] = _plain(claim, claim.says, pairs if claim.layers else claim.comparisons)
-        else:
+        elif any(cell.method == claim.method for cell in cells.values()):
             for other in claim.against:
                 own = name if len(claim.against) == 1 else f"{name}-{other}"
                 pairs = tuple(_of_methods(claim.method, other, cells))
