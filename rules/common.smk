@@ -92,7 +92,7 @@ def tables_and_figures(wildcards):
     return [
         *(f"results/{table}.csv" for table in GRID.config.tables),
         "results/claims.csv",
-        "results/data/distances.csv",
+        *(["results/data/distances.csv"] if GRID.config.missing == "refused" else []),
         *(path for figure, path in figures.items() if drawable(figure)),
     ]
 
