@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from test_adaptation import FAST, InterruptionError, files, run_stage, small_generator, small_regressor
+from test_adaptation import FAST, files, run_stage, small_generator, small_regressor
 
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import read_json
@@ -112,7 +112,7 @@ def test_a_choice_cut_short_goes_on_and_ends_alike(tmp_path, monkeypatch):
     def train_until(limit):
         def train(fit, steps, stage, *more):
             if len(fits) == limit:
-                raise InterruptionError
+                raise KeyboardInterrupt
             fits.append(stage)
             return original(fit, steps, stage, *more)
 
@@ -120,7 +120,7 @@ def test_a_choice_cut_short_goes_on_and_ends_alike(tmp_path, monkeypatch):
 
     original = module.train
     monkeypatch.setattr(module, "train", train_until(5))
-    with pytest.raises(InterruptionError):
+    with pytest.raises(KeyboardInterrupt):
         choose(AUTO, shots, tmp_path / "parts")
     monkeypatch.setattr(module, "train", train_until(-1))
     assert choose(AUTO, shots, tmp_path / "parts") == whole
