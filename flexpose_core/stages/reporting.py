@@ -1,4 +1,4 @@
-"""What every workflow script does around its stage: threads, a log, and one line for what a person can mend."""
+"""What every workflow script does around its stage: threads, memory, a log, and one line for what a person can mend."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import cv2
 import torch
 
+from flexpose_core.allocation import keep_freed_memory
 from flexpose_core.errors import FlexPoseError, OutputError
 from flexpose_core.files import read_json, write_json
 from flexpose_core.stamp import library_versions
@@ -85,6 +86,7 @@ def reporting(log: str | Path, threads: int) -> Iterator[None]:
     """
     cv2.setNumThreads(threads)
     torch.set_num_threads(threads)
+    keep_freed_memory()
     copy = _Log(log)
     with redirect_stdout(_Tee(sys.stdout, copy)), redirect_stderr(_Tee(sys.stderr, copy)):
         try:
