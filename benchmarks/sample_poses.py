@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flexpose_core.allocation import keep_freed_memory
 from flexpose_core.options.generator import SampleOptions
 from flexpose_core.stages.sample import gather, sample_shard
 
@@ -30,7 +31,7 @@ def main(results: Path, sizes: list[int]) -> None:
     weights = (prior / "generator.safetensors", prior / "regressor.safetensors", transfer)
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
-    pools = {count: context.Pool(1, torch.set_num_threads, (1,)) for count in sizes}
+    pools = {count: context.Pool(1, as_in_a_job) for count in sizes}
     with tempfile.TemporaryDirectory() as name:
         folders = {count: Path(name) / str(count) for count in sizes}
         spent = dict.fromkeys(sizes, 0.0)
@@ -52,6 +53,12 @@ def main(results: Path, sizes: list[int]) -> None:
         off = [100 * (spent[count] / (start + slope * count) - 1) for count in sizes]
         print(f"\n{start:.1f} s + {slope * 1e3:.3f} ms a pose; off the line by {', '.join(f'{o:+.1f} %' for o in off)}")
         print(f"ten million on this line: {(start + slope * 1e7) / 3600:.2f} h")
+
+
+def as_in_a_job() -> None:
+    """Set up a process as `stages.reporting` does."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 def sample(weights: tuple[Path, Path, Path], count: int, shard: int, folder: Path) -> float:
