@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -80,7 +81,9 @@ class TestOutputs:
         folder = finished_project.folder / "results"
         assert (folder / "cells/upright-everyday-flexpose-pairs_s0/found.png").exists()
         found = load_cache(folder / "cells/upright-everyday-flexpose-pairs_s0/found.h5")
-        assert len(found) == 200
+        images = load_cache(folder / "data/people-upright/train.h5")
+        assert np.array_equal(found.frame, images.frame)
+        assert found.attributes["images"] == len(images)
         metrics = json.loads((folder / "cells/upright-everyday-flexpose-chosen_s0/metrics.json").read_text())
         assert metrics["annotation_set_size"] == 2000
         assert set(metrics["origin"]["options"]["methods"]) == {"flexpose", "flexpose-pairs", "flexpose-chosen"}
@@ -147,6 +150,7 @@ FROM_ADAPTATION_ON = (
     "adapt",
     "sample_shard",
     "gather_samples",
+    "measure_poses",
     "compose",
     "pretrain_eta",
     "train_detector",
@@ -176,6 +180,7 @@ class TestReruns:
 
         assert finished_project.planned("results/table1.csv", config=reconfigured(another)) == {
             *("compose:again", "pretrain_eta:again", "train_detector:again_s0", "evaluate:again_s0", "table:table1"),
+            "measure_poses:again",
         }
 
     def test_the_order_of_keys_reruns_nothing(self, finished_project, reconfigured):
