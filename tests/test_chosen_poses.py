@@ -6,7 +6,6 @@ import torch
 from test_keypoint_gan import CPU, _run, caches
 
 from flexpose_core.errors import DataError
-from flexpose_core.geometry import flip
 from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
@@ -14,6 +13,7 @@ from flexpose_core.poses.choice import choose_like
 from flexpose_core.poses.images import encode_images
 from flexpose_core.rendering.pictures import read_png
 from flexpose_core.skeletons import BODY15, FACE68
+from flexpose_core.stages import find_poses as module
 from flexpose_core.stages.compose_chosen import compose_chosen
 from flexpose_core.stages.find_poses import MOST, find_poses, found_in_both_views
 from flexpose_core.stages.train_detector import frames_of
@@ -154,7 +154,20 @@ def test_both_views_are_averaged_with_left_and_right_swapped_back(trained):
     expected = (plain + (plain - bias) - bias[BODY15.flip_permutation]) / 2
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(flip(flip(found, BODY15), BODY15), found, atol=1e-6)
+
+
+def test_of_many_images_some_are_drawn_by_the_seed(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 5)
+    weights, images = trained
+    frames = []
+    for seed in (0, 0, 1):
+        find_poses("cpu", weights, images, tmp_path / "found.h5", tmp_path / "found.png", seed)
+        found = load_cache(tmp_path / "found.h5")
+        assert found.attributes["images"] == 12
+        frames.append(found.frame.tolist())
+        assert frames[-1] == sorted(set(frames[-1]))
+    assert [len(some) for some in frames] == [5, 5, 5]
+    assert frames[0] == frames[1] != frames[2]
 
 
 def write(path, of, skeleton=BODY15):

@@ -227,9 +227,9 @@ def _check_choice(config: Config, name: str) -> None:
 
 
 def _choosers(config: Config, name: str) -> list[str]:
-    """Return the methods that a method's poses are chosen by, the nearest first; they end before any is repeated twice."""
+    """Return the methods that a method's poses are chosen by, the nearest first, each once: a circle ends where it closes."""
     found: list[str] = []
-    while (chooser := config.methods[name].chosen_by) and found.count(chooser) < 1 and chooser in config.methods:
+    while (chooser := config.methods[name].chosen_by) and chooser not in found and chooser in config.methods:
         found.append(chooser)
         name = chooser
     return found
