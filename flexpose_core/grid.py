@@ -203,7 +203,10 @@ class Grid:
 
     def detector_params(self, name: str) -> dict[str, Any]:
         run = self.run(name)
-        return plain({"options": self._detector(run), "seed": run.seed, "supervision": run.method.supervision})
+        animation = {"animation": self.config.animation} if run.method.supervision == "animated" else {}
+        return plain(
+            {"options": self._detector(run), **animation, "seed": run.seed, "supervision": run.method.supervision}
+        )
 
     def cell_params(self, name: str) -> dict[str, Any]:
         """Return what a metrics file says of its run."""
@@ -226,7 +229,9 @@ class Grid:
         # Options that the run does not depend on stay the usual ones: changing them must not evaluate it anew.
         learnt = any(of.method.poses == "adapted" for of in behind)
         target = run.cell.target
+        animated = any(of.method.supervision == "animated" for of in behind)
         return {
+            **({"animation": self._plain_part("animation")} if animated else {}),
             "cells": plain({of.cell_name: of.cell for of in behind}),
             "datasets": self._plain_parts("datasets", sorted({run.cell.target, *run.cell.sources})),
             "detector": self._plain_part(
@@ -309,6 +314,10 @@ class Grid:
         """Return what Figure 5 depends on beside its cell; nothing if it is not made."""
         options = self.config.figures.figure5
         return plain({"cycle_gan": options.cycle_gan, "people": options.people, "seed": 0}) if options else {}
+
+    def animation_params(self) -> dict[str, Any]:
+        """Return what the picture of animated people depends on beside its files."""
+        return plain({"animation": self.config.animation, "seed": 0})
 
     @property
     def figures(self) -> list[str]:

@@ -162,6 +162,11 @@ def composer_stamp(wildcards):
     return stamp(GRID.pose_sets[wildcards.pose_set].method.composer)
 
 
+def trainer_stamp(wildcards):
+    """The code stamp of training a detector: editing how images are animated does not train the others again."""
+    return stamp(GRID.run(wildcards.cell).method.trainer)
+
+
 def detector_inputs(wildcards):
     """What a cell's detector learns from; the shots where it sees their images."""
     run = GRID.run(wildcards.cell)

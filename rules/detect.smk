@@ -40,7 +40,7 @@ rule train_detector:
         gpu=1,
     params:
         cell=lambda wildcards: GRID.detector_params(wildcards.cell),
-        stamp=stamp("train_detector"),
+        stamp=trainer_stamp,
         work="results/trainings/{cell}/detector",
     script:
         "../workflow_scripts/train_detector.py"

@@ -155,6 +155,32 @@ rule figure6:
         "../workflow_scripts/figure6.py"
 
 
+rule animated:
+    input:
+        shots=lambda wildcards: f"results/guidance/{GRID.figure_run('animated').guidance}/shots.h5",
+        images=lambda wildcards: f"results/data/{GRID.figure_run('animated').cell.target}/train.h5",
+        poses=lambda wildcards: f"results/pose_sets/{GRID.figure_run('animated').pose_set}/poses.h5",
+    output:
+        png=report(
+            "results/figures/animated.png",
+            category="Figures",
+            caption="../report/animated.rst",
+            labels={"figure": "animated"},
+        ),
+        svg="results/figures/animated.svg",
+    log:
+        "results/logs/figures/animated.log",
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=5,
+    params:
+        cell=lambda wildcards: GRID.animation_params(),
+        stamp=stamp("animated_figure"),
+    script:
+        "../workflow_scripts/animated.py"
+
+
 rule joint_errors:
     input:
         lambda wildcards: files(METRICS, GRID.runs_of_figure("joint_errors")),

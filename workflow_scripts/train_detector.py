@@ -1,19 +1,20 @@
 import msgspec
 
+from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.stages.reporting import reporting
+from flexpose_core.stages.train_animated import train_animated
 from flexpose_core.stages.train_detector import train_detector
 
-cell = snakemake.params.cell
+cell, files = snakemake.params.cell, snakemake.input
+options, seed = msgspec.convert(cell["options"], DetectorOptions), cell["seed"]
+work, out = snakemake.params.work, snakemake.output[0]
 with reporting(snakemake.log[0], snakemake.threads):
-    train_detector(
-        msgspec.convert(cell["options"], DetectorOptions),
-        snakemake.input.images,
-        snakemake.input.poses,
-        snakemake.input.eta,
-        snakemake.output[0],
-        cell["seed"],
-        snakemake.params.work,
-        supervision=cell["supervision"],
-        shots=snakemake.input.get("shots") or None,
-    )
+    if cell["supervision"] == "animated":
+        animation = msgspec.convert(cell["animation"], AnimationOptions)
+        train_animated(options, animation, files.images, files.poses, files.eta, files.shots, out, seed, work)
+    else:
+        shots = files.get("shots") or None
+        train_detector(
+            options, files.images, files.poses, files.eta, out, seed, work, supervision=cell["supervision"], shots=shots
+        )

@@ -14,6 +14,7 @@ from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.datasets.options import DatasetOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.options.adaptation import GuidanceOptions
+from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.baselines import ONE_EACH
 from flexpose_core.options.claims import ClaimOptions, written_out
 from flexpose_core.options.detector import DetectorOptions
@@ -40,6 +41,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     detector: DetectorOptions
     detectors: dict[Name, DetectorOptions] = {}
     """By target, what its detector has other than `detector` says."""
+    animation: AnimationOptions = AnimationOptions()
     methods: dict[Name, MethodOptions]
     cells: dict[Name, Cell]
     grids: dict[Name, GridOptions] = {}
@@ -318,6 +320,13 @@ def _check_figures(config: Config) -> None:
         method = config.methods.get(config.cells[name].method)
         if method is None or method.poses != "adapted" or method.supervision != "none":
             raise ConfigError(f"config: figures.{key}: expected a cell of an adapted method, found {name!r}")
+    if figures.animated is not None:
+        _known(figures.animated, config.cells, "figures.animated")
+        method = config.methods.get(config.cells[figures.animated].method)
+        if method is None or method.supervision != "animated":
+            raise ConfigError(
+                f"config: figures.animated: expected a cell with animated images, found {figures.animated!r}"
+            )
     for key in ("figure6", "joint_errors", "curves"):
         for name in getattr(figures, key):
             _known(name, config.cells, f"figures.{key}")

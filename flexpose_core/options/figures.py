@@ -55,6 +55,8 @@ class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Figure 5: people painted in the poses of an adapted cell.
     figure6
         Cells of one target whose predictions Figure 6 shows on the same test images, beside the truth.
+    animated
+        The cell whose annotated people are shown as animated, in its poses.
     joint_errors
         Cells whose errors are shown joint by joint.
     curves
@@ -68,6 +70,7 @@ class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     figure4: LayerStudyOptions | None = None
     figure5: PaintedPeopleOptions | None = None
     figure6: tuple[str, ...] = ()
+    animated: str | None = None
     joint_errors: tuple[str, ...] = ()
     curves: tuple[str, ...] = ()
     explorer: str | None = None

@@ -32,8 +32,9 @@ class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     chosen_by: str | None = None
     """The method with whose detector poses are chosen; for chosen poses only. A cell has the detector of the cell that is alike
     but for its method; where there is none, there is one more cell, CELL.METHOD."""
-    supervision: Literal["none", "added", "alone"] = "none"
-    """What the detector learns from the images of the shots: nothing, a loss beside KeypointGAN's, or all that it learns."""
+    supervision: Literal["none", "added", "alone", "animated"] = "none"
+    """What the detector learns from the images of the shots: nothing, a loss beside KeypointGAN's ("added"), or all that it
+    learns: from these images "alone", or besides from the people in them, "animated" to take the method's poses."""
 
     @property
     def sees_sources(self) -> bool:
@@ -44,6 +45,11 @@ class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def composer(self) -> str:
         """The module of `flexpose_core.stages` that composes the annotation set."""
         return {"baseline": "compose_baseline", "chosen": "compose_chosen"}.get(self.poses, "compose")
+
+    @property
+    def trainer(self) -> str:
+        """The module of `flexpose_core.stages` that trains the detector."""
+        return "train_animated" if self.supervision == "animated" else "train_detector"
 
     @property
     def is_adversarial(self) -> bool:

@@ -1,0 +1,283 @@
+"""Annotated people in other poses: their images are cut into trunk and limbs, and each part is moved as its joints are.
+
+The two ends of a limb say where it goes: turned and stretched along itself, and as wide as the new pose is large beside the old.
+The trunk follows its axis, from the root to the last joint on it, in the same way, and is besides drawn across to where
+shoulders and hips are. What the empty scene does not show is the person. (Cutting a figure into parts along a skeleton is how
+puppets of paper are animated; Hornung et al. 2007, Character animation from 2D pictures and 3D motion data, do it for photographs.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from flexpose_core.errors import ConfigError
+from flexpose_core.skeletons import Skeleton
+
+_CONTRAST = 14
+"""By how many of 255 levels a pixel of the person differs from the empty scene in some channel."""
+_REACH, _CORE = 0.55, 0.05
+"""The person is within _REACH of its bones, and all that is within _CORE of them, in sizes of the pose."""
+_TRUNK_WIDTH = 1.8
+"""A pixel this many times as far from the trunk's lines as from a limb's belongs to either."""
+_OVERLAP = 1.2
+"""Pixels by which parts overlap, so that joints do not open."""
+_SHORTEST = 1.0
+"""Pixels; a limb that is seen shorter is stretched as if it were this long."""
+_LENGTH_WEIGHT = 0.5
+"""Of the lengths of limbs beside the places of trunk joints, where people like a pose are looked for."""
+_STIFFNESS = 0.25
+"""How far from its axis, in sizes of the pose, a trunk joint must be to say as much of the width as the pose's size does."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A skeleton's trunk and what hangs on it.
+
+    Parameters
+    ----------
+    trunk
+        (T,) joints: those on the way from the root to where the tree branches, and the left and right ones that hang on these.
+    axis
+        The root, and the last joint on that way.
+    trunk_lines, limbs
+        (·, 2) joints (parent, child); between two of the trunk, and all other bones.
+    chains
+        Places in `limbs`, from the trunk outwards, of each limb that hangs on the trunk.
+    """
+
+    trunk: np.ndarray
+    axis: tuple[int, int]
+    trunk_lines: np.ndarray
+    limbs: np.ndarray
+    chains: tuple[tuple[int, ...], ...]
+
+
+def anatomy_of(skeleton: Skeleton) -> Anatomy:
+    """Return trunk and limbs; raises ConfigError for a skeleton that is not jointed, such as a face's."""
+    tree = [(int(parent), int(child)) for parent, child in skeleton.tree_ends]
+    children: dict[int, list[int]] = {joint: [] for joint in range(len(skeleton))}
+    for parent, child in tree:
+        children[parent].append(child)
+    root = int(skeleton.index(skeleton.root)[0])
+    on_way = {joint for joint in children if len(children[joint]) > 1}
+    for parent, child in reversed(tree):
+        if child in on_way:
+            on_way.add(parent)
+    drawn = {frozenset(ends) for ends in skeleton.bone_ends.tolist()}
+    if drawn != {frozenset(ends) for ends in tree} or len(on_way) < 2:
+        raise ConfigError(
+            f"skeleton {skeleton.name}: expected one whose bones are limbs that hang on a trunk, found lines along a surface"
+        )
+    paired = set(np.flatnonzero(skeleton.flip_permutation != np.arange(len(skeleton))).tolist())
+    trunk = on_way | {child for parent, child in tree if parent in on_way and child in paired}
+    limbs = [ends for ends in tree if ends[1] not in trunk]
+    chains: list[list[int]] = []
+    for place, (parent, _) in enumerate(limbs):
+        chain = next((chain for chain in chains if limbs[chain[-1]][1] == parent), None)
+        if chain is None:
+            chains.append([place])
+        else:
+            chain.append(place)
+    last = [child for _, child in tree if child in on_way][-1]
+    return Anatomy(
+        trunk=np.array(sorted(trunk)),
+        axis=(root, last),
+        trunk_lines=np.array([ends for ends in tree if ends[1] in trunk]),
+        limbs=np.array(limbs),
+        chains=tuple(map(tuple, chains)),
+    )
+
+
+class Puppets:
+    """A few people, and their mirror images, to be drawn in other poses.
+
+    Parameters
+    ----------
+    images, backgrounds
+        (M, S, S, 3) uint8: annotated images, and their scenes without the person.
+    poses
+        (M, K, 2) in 0..1, all joints known.
+    """
+
+    def __init__(self, images: np.ndarray, backgrounds: np.ndarray, poses: np.ndarray, skeleton: Skeleton) -> None:
+        self.anatomy, self.size = anatomy_of(skeleton), images.shape[1]
+        mirrored = poses[:, skeleton.flip_permutation] * [-1, 1] + [1, 0]
+        self.poses = np.concatenate([poses, mirrored]).astype(np.float64) * self.size
+        images, backgrounds = (np.concatenate([some, some[:, :, ::-1]]) for some in (images, backgrounds))
+        self.parts = [
+            _cut_out(image, background, pose, self.anatomy)
+            for image, background, pose in zip(images, backgrounds, self.poses, strict=True)
+        ]
+
+    @cached_property
+    def proportions(self) -> np.ndarray:
+        """`proportions_of` the people's own poses, (2 M, F)."""
+        return proportions_of(self.poses, self.anatomy)
+
+    def draw(
+        self, poses: np.ndarray, scenes: np.ndarray, appearances: int, behind: float, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return images (n, S, S, 3) uint8 of people in these poses before these scenes.
+
+        Parameters
+        ----------
+        poses
+            (n, K, 2) in 0..1.
+        scenes
+            (n, S, S, 3) uint8.
+        appearances
+            A person is drawn from so many whose proportions are most like the pose's.
+        behind
+            How often a limb is behind the trunk.
+        """
+        targets = poses.astype(np.float64) * self.size
+        off = proportions_of(targets, self.anatomy)[:, None] - self.proportions
+        alike = np.argsort((off**2).sum(axis=2), axis=1, kind="stable")[:, :appearances]
+        who = alike[np.arange(len(poses)), rng.integers(alike.shape[1], size=len(poses))]
+        pictures = [
+            self._draw_one(person, target, scene, behind, rng)
+            for person, target, scene in zip(who, targets, scenes, strict=True)
+        ]
+        return np.stack(pictures)
+
+    def _draw_one(
+        self, person: int, target: np.ndarray, scene: np.ndarray, behind: float, rng: np.random.Generator
+    ) -> np.ndarray:
+        anatomy, pose = self.anatomy, self.poses[person]
+        width = float(_size_of(target, anatomy) / _size_of(pose, anatomy))
+        picture = scene.astype(np.float32)
+        for part in _drawing_order(anatomy, behind, rng):
+            if part == len(anatomy.limbs):
+                moved = trunk_map(pose, target, anatomy, width)
+            else:
+                start, end = anatomy.limbs[part]
+                moved = limb_map(pose[[start, end]], target[[start, end]], width)
+            # OpenCV counts from the first pixel's centre.
+            moved[:, 2] += moved[:, :2] @ [0.5, 0.5] - 0.5
+            layer = cv2.warpAffine(self.parts[person][part], moved, (self.size, self.size), flags=cv2.INTER_LINEAR)
+            cover = layer[..., 3:]
+            picture += cover * (layer[..., :3] - picture)
+        return picture.round().clip(0, 255).astype(np.uint8)
+
+
+def limb_map(limb: np.ndarray, target: np.ndarray, width: float) -> np.ndarray:
+    """Return the affine map (2, 3) that takes the two ends of a limb to the target's, and is `width` times as wide.
+
+    Parameters
+    ----------
+    limb, target
+        (2, 2), start and end in px.
+    """
+    (along, length), (new_along, new_length) = (_direction(ends) for ends in (limb, target))
+    matrix = (
+        np.outer(new_along, along) * (new_length / max(length, _SHORTEST))
+        + np.outer(_across(new_along), _across(along)) * width
+    )
+    return np.column_stack([matrix, target[0] - matrix @ limb[0]])
+
+
+def trunk_map(pose: np.ndarray, target: np.ndarray, anatomy: Anatomy, width: float) -> np.ndarray:
+    """Return the affine map (2, 3) that takes the ends of the trunk's axis to the target's, and its other joints near to theirs.
+
+    What it does across the axis is the least squares' answer, drawn towards `width`.
+
+    Parameters
+    ----------
+    pose, target
+        (K, 2) in px.
+    """
+    ends = list(anatomy.axis)
+    (along, length), (new_along, new_length) = (_direction(joints[ends]) for joints in (pose, target))
+    stretch = np.outer(new_along, along) * (new_length / max(length, _SHORTEST))
+    joints = anatomy.trunk
+    off, new_off = pose[joints] - pose[ends[0]], target[joints] - target[ends[0]]
+    beside = off @ _across(along)
+    prior = (_STIFFNESS * _size_of(pose, anatomy)) ** 2
+    pulled = beside @ (new_off - off @ stretch.T) + prior * width * _across(new_along)
+    matrix = stretch + np.outer(pulled / (beside @ beside + prior), _across(along))
+    return np.column_stack([matrix, target[ends[0]] - matrix @ pose[ends[0]]])
+
+
+def proportions_of(poses: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """Return what a picture of one pose can lend to another if it is alike, (N, F): how long limbs seem, how the trunk is seen.
+
+    Parameters
+    ----------
+    poses
+        (N, K, 2); place, size and turn in the picture do not count.
+    """
+    size = _size_of(poses, anatomy)[:, None]
+    lengths = np.linalg.norm(poses[:, anatomy.limbs[:, 1]] - poses[:, anatomy.limbs[:, 0]], axis=2) / size
+    start, end = (poses[:, joint] for joint in anatomy.axis)
+    along = end - start
+    along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6 * size)
+    off = (poses[:, anatomy.trunk] - start[:, None]) / size[..., None]
+    frame = np.stack([along, _across(along)], axis=2)
+    return np.concatenate([_LENGTH_WEIGHT * lengths, (off @ frame).reshape(len(poses), -1)], axis=1)
+
+
+def _size_of(poses: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """Return the root mean square of the limbs' lengths, of poses (..., K, 2)."""
+    limbs = poses[..., anatomy.limbs[:, 1], :] - poses[..., anatomy.limbs[:, 0], :]
+    return np.maximum(np.sqrt((limbs**2).sum(axis=-1).mean(axis=-1)), 1e-6)
+
+
+def _direction(ends: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the unit vector from the first of two points to the second, any if they are one, and their distance."""
+    way = ends[1] - ends[0]
+    length = float(np.linalg.norm(way))
+    return (way / length if length > 0 else np.array([1.0, 0.0])), length
+
+
+def _across(along: np.ndarray) -> np.ndarray:
+    """Return vectors (..., 2) turned by a right angle."""
+    return np.stack([-along[..., 1], along[..., 0]], axis=-1)
+
+
+def _drawing_order(anatomy: Anatomy, behind: float, rng: np.random.Generator) -> list[int]:
+    """Return parts from the back to the front: limbs in random order, some behind the trunk, each from its end to the trunk."""
+    chains = [anatomy.chains[place] for place in rng.permutation(len(anatomy.chains))]
+    hidden = rng.random(len(chains)) < behind
+    back, front = (
+        [chain for chain, is_hidden in zip(chains, hidden, strict=True) if is_hidden == side] for side in (1, 0)
+    )
+    outward = [[part for chain in some for part in reversed(chain)] for some in (back, front)]
+    return [*outward[0], len(anatomy.limbs), *outward[1]]
+
+
+def _cut_out(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatomy: Anatomy) -> list[np.ndarray]:
+    """Return each limb, then the trunk, as (S, S, 4) float32: colours 0..255 that go on beyond the part, and its cover 0..1."""
+    place = np.stack(np.meshgrid(*[np.arange(len(image)) + 0.5] * 2), axis=2)
+    limbs = [_distance(place, *pose[ends]) for ends in anatomy.limbs]
+    trunk = np.min([_distance(place, *pose[ends]) for ends in anatomy.trunk_lines], axis=0)
+    distances = np.stack([*limbs, trunk / _TRUNK_WIDTH])
+    near, size = distances.min(axis=0), float(_size_of(pose, anatomy))
+    differs = np.abs(image.astype(int) - background).max(axis=2) > _CONTRAST
+    person = ((differs & (near < _REACH * size)) | (near < _CORE * size)).astype(np.uint8)
+    person = cv2.morphologyEx(person, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+    parts = []
+    for number, distance in enumerate(distances):
+        own = (person & (distance < near + _OVERLAP)).astype(np.uint8)
+        beyond = cv2.dilate(own, np.ones((7, 7), np.uint8)) - own
+        if number == len(limbs):
+            # Behind an arm that crosses it the trunk goes on.
+            hull = cv2.convexHull(np.floor(pose[anatomy.trunk]).astype(np.int32))
+            cover = cv2.fillConvexPoly(own.copy(), hull, 1)
+            beyond |= cover - own
+        else:
+            cover = own
+        colours = cv2.inpaint(image, beyond, 2, cv2.INPAINT_TELEA)
+        soft = cv2.GaussianBlur(cover.astype(np.float32), (3, 3), 0.6)
+        parts.append(np.dstack([colours.astype(np.float32), soft]))
+    return parts
+
+
+def _distance(place: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return the distance of each place (..., 2) from a segment."""
+    way = end - start
+    along = np.clip((place - start) @ way / max(way @ way, 1e-12), 0, 1)
+    return np.linalg.norm(place - (start + along[..., None] * way), axis=-1)

@@ -1,0 +1,88 @@
+"""Annotated images, and the people in them in other poses, as labelled images for a detector to learn from (ours)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flexpose_core.options.animation import AnimationOptions
+from flexpose_core.options.detector import Contrast
+from flexpose_core.poses.images import EncodedImages
+from flexpose_core.rendering.animation import Puppets
+from flexpose_core.rendering.pictures import enlarge
+from flexpose_core.seeds import StepRandom
+from flexpose_core.training.objectives.keypoint_gan import Frames
+from flexpose_core.training.objectives.supervised import LabelledFrames, moved_images, moved_poses
+
+
+class AnimatedFrames(LabelledFrames):
+    """Annotated images and animated ones, augmented as `LabelledFrames` are; a fresh pose, person and scene each time.
+
+    Parameters
+    ----------
+    labelled
+        The annotated images, and how they are augmented.
+    puppets
+        The people in them, at the resolution of the dataset.
+    prior
+        (N, K, 2) in 0..1, the poses that they take.
+    scenes
+        Empty scenes of the target.
+    contrast
+        How the detector sees images, as in `Frames`.
+    """
+
+    def __init__(
+        self,
+        labelled: LabelledFrames,
+        puppets: Puppets,
+        prior: np.ndarray,
+        scenes: EncodedImages,
+        animation: AnimationOptions,
+        contrast: Contrast,
+    ) -> None:
+        super().__init__(labelled.images, labelled.backgrounds, labelled.poses, labelled.skeleton, labelled.options)
+        self.puppets, self.prior, self.scenes = puppets, prior, scenes
+        self.animation, self.contrast = animation, contrast
+
+    def draw(self, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images and backgrounds (B, 3, S, S), channels last, and poses (B, K, 2), which may leave 0..1."""
+        options, device = self.options, self.images.device
+        count = options.batch
+        rows = random.indices(count, len(self.images)).to(device)
+        images, backgrounds, poses = self.images[rows], self.backgrounds[rows], self.poses[rows]
+        animated = int(random.numpy.binomial(count, self.animation.share))
+        if animated:
+            made = self.animate(animated, random.numpy)
+            annotated = images, backgrounds, poses
+            images, backgrounds, poses = (
+                torch.cat([new, own[animated:]]) for new, own in zip(made, annotated, strict=True)
+            )
+        matrix, shift, mirrored = (value.to(device) for value in self._transforms(count, random))
+        poses = moved_poses(poses, matrix, shift)
+        poses = torch.where(mirrored[:, None, None], poses[:, self.flip], poses)
+        gain = torch.exp(options.colour * random.normal(count, 3, 1, 1)).to(device)
+        offset = (options.colour * random.normal(count, 3, 1, 1)).to(device)
+        images, backgrounds = (
+            (moved_images(pictures, matrix, shift) * gain + offset)
+            .clamp(-1, 1)
+            .contiguous(memory_format=torch.channels_last)
+            for pictures in (images, backgrounds)
+        )
+        return images, backgrounds, poses
+
+    def animate(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return so many animated images, their scenes, (n, 3, S, S) as the detector sees them, and poses (n, K, 2)."""
+        poses = self.prior[rng.integers(len(self.prior), size=count)]
+        scenes = self.scenes[rng.integers(len(self.scenes), size=count)]
+        drawn = self.puppets.draw(poses, scenes, self.animation.appearances, self.animation.behind, rng)
+        size = self.images.shape[-1]
+        pixels, backgrounds = (
+            torch.from_numpy(np.ascontiguousarray(enlarge(some, size).transpose(0, 3, 1, 2)))
+            for some in (drawn, scenes)
+        )
+        places = torch.arange(count)
+        seen = Frames(pixels, backgrounds, background=places, sequence=places, contrast=self.contrast)
+        device = self.images.device
+        return *seen.take(places, device), torch.from_numpy(poses).to(device)

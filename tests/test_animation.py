@@ -1,0 +1,284 @@
+"""People in other poses: what the maps of their parts keep, that pictures show the pose asked for, and what is refused."""
+
+from dataclasses import replace
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from test_keypoint_gan import CPU, OPTIONS, caches
+from test_supervised import shots
+
+from flexpose_core.errors import ConfigError, DataError
+from flexpose_core.geometry import flip
+from flexpose_core.options.animation import AnimationOptions
+from flexpose_core.options.detector import SupervisionOptions
+from flexpose_core.poses.cache import load_cache, write_cache
+from flexpose_core.poses.images import EncodedImages
+from flexpose_core.rendering.animation import Puppets, anatomy_of, limb_map, proportions_of, trunk_map
+from flexpose_core.rendering.pictures import read_png
+from flexpose_core.seeds import StepRandom
+from flexpose_core.skeletons import BODY15, FACE68
+from flexpose_core.stages.animated_figure import draw_animated_people
+from flexpose_core.stages.evaluate import load_detector
+from flexpose_core.stages.guide import _rows
+from flexpose_core.stages.train_animated import train_animated
+from flexpose_core.stages.train_detector import pretrain_eta
+from flexpose_core.training.checkpoint import load_weights
+from flexpose_core.training.objectives.animated import AnimatedFrames
+from flexpose_core.training.objectives.supervised import LabelledFrames
+
+assert caches
+assert shots
+
+SIDE = 64
+BODY = anatomy_of(BODY15)
+STANDING = np.array(
+    [
+        [32, 8], [32, 16], [32, 34],
+        [39, 17], [41, 25], [42, 32], [36, 35], [37, 46], [38, 57],
+        [25, 17], [23, 25], [22, 32], [28, 35], [27, 46], [26, 57],
+    ],
+    np.float32,
+) / SIDE  # fmt: skip
+
+
+def waving():
+    """The same with the left arm up and the right leg aside."""
+    pose = STANDING.copy()
+    pose[BODY15.index("l_elbow", "l_wrist")] = np.array([[46, 13], [52, 7]]) / SIDE
+    pose[BODY15.index("r_knee", "r_ankle")] = np.array([[21, 44], [14, 52]]) / SIDE
+    return pose
+
+
+def figure(pose, scene):
+    """A person of round limbs, each of a colour, drawn by OpenCV alone."""
+    drawn = scene.copy()
+    points = np.round(pose * SIDE * 16 - 8).astype(int)
+    hull = cv2.convexHull(points[BODY.trunk].astype(np.int32))
+    cv2.fillConvexPoly(drawn, hull, (200, 40, 40), cv2.LINE_8, 4)
+    for number, (start, end) in enumerate(BODY.limbs):
+        colour = (40, 220 - 20 * number, 60 + 20 * number)
+        cv2.line(drawn, points[start].tolist(), points[end].tolist(), colour, 4, cv2.LINE_AA, 4)
+    return drawn
+
+
+def scene(seed=0):
+    """A smooth ground of dim colours."""
+    coarse = np.random.default_rng(seed).integers(90, 130, (4, 4, 3)).astype(np.uint8)
+    return cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+
+
+def puppets(*poses):
+    images = np.stack([figure(pose, scene(number)) for number, pose in enumerate(poses)])
+    return Puppets(images, np.stack([scene(number) for number in range(len(poses))]), np.stack(poses), BODY15)
+
+
+def similarity(angle, scale, shift):
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.column_stack([turn, shift])
+
+
+def apply(matrix, points):
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+points = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).uniform(4, 60, (15, 2)))
+similarities = st.builds(similarity, st.floats(-3, 3), st.floats(0.4, 2.5), st.tuples(*[st.floats(-20, 20)] * 2))
+
+
+def test_trunk_and_limbs_of_a_body():
+    def names(joints):
+        return [BODY15.joints[joint] for joint in joints]
+
+    assert names(BODY.axis) == ["pelvis", "neck"]
+    assert set(names(BODY.trunk)) == {"pelvis", "neck", "l_shoulder", "r_shoulder", "l_hip", "r_hip"}
+    assert len(BODY.trunk_lines) + len(BODY.limbs) == len(BODY15.tree)
+    chains = [[names(BODY.limbs[place]) for place in chain] for chain in BODY.chains]
+    assert [["neck", "head"]] in chains
+    assert [["l_shoulder", "l_elbow"], ["l_elbow", "l_wrist"]] in chains
+    assert len(chains) == 5
+    with pytest.raises(ConfigError, match="skeleton face68: expected one whose bones are limbs that hang on a trunk"):
+        anatomy_of(FACE68)
+
+
+@given(points, points, st.floats(0.3, 3))
+def test_a_limb_goes_from_end_to_end_and_is_as_wide_as_asked(pose, target, width):
+    limb, new = pose[:2], target[:2]
+    assume(np.linalg.norm(limb[1] - limb[0]) > 1)
+    matrix = limb_map(limb, new, width)
+    np.testing.assert_allclose(apply(matrix, limb), new, atol=1e-9)
+    along = (limb[1] - limb[0]) / np.linalg.norm(limb[1] - limb[0])
+    across = np.array([-along[1], along[0]])
+    moved = matrix[:, :2] @ across
+    assert np.linalg.norm(moved) == pytest.approx(width)
+    assert moved @ (new[1] - new[0]) == pytest.approx(0, abs=1e-9 * np.linalg.norm(new[1] - new[0]) + 1e-9)
+    assert np.linalg.det(matrix[:, :2]) > 0
+
+
+@given(points, points, st.floats(0.3, 3))
+def test_the_trunks_axis_goes_from_end_to_end(pose, target, width):
+    ends = list(BODY.axis)
+    assume(np.linalg.norm(pose[ends[1]] - pose[ends[0]]) > 1)
+    np.testing.assert_allclose(apply(trunk_map(pose, target, BODY, width), pose[ends]), target[ends], atol=1e-8)
+
+
+@given(points, similarities)
+def test_a_pose_turned_and_scaled_moves_all_parts_alike(pose, moved):
+    ends = [list(BODY.axis), *BODY.limbs.tolist()]
+    assume(min(np.linalg.norm(pose[start] - pose[end]) for start, end in ends) > 1)
+    target, scale = apply(moved, pose), np.sqrt(np.linalg.det(moved[:, :2]))
+    np.testing.assert_allclose(trunk_map(pose, target, BODY, scale), moved, atol=1e-6)
+    for start, end in BODY.limbs:
+        np.testing.assert_allclose(limb_map(pose[[start, end]], target[[start, end]], scale), moved, atol=1e-6)
+
+
+@given(points, similarities)
+def test_proportions_do_not_tell_place_size_and_turn(pose, moved):
+    own, other = (proportions_of(some[None], BODY) for some in (pose, apply(moved, pose)))
+    np.testing.assert_allclose(own, other, atol=1e-6)
+    # A mirror image has others: which side the person shows counts.
+    assert not np.allclose(proportions_of(flip(pose[None] / SIDE, BODY15) * SIDE, BODY), own)
+
+
+def test_limbs_without_length_are_drawn_as_points():
+    pose = np.full((2, 2), 20.0)
+    matrix = limb_map(pose, np.array([[5.0, 6], [9, 6]]), 1.0)
+    assert np.isfinite(matrix).all()
+    np.testing.assert_allclose(apply(matrix, pose[0]), [5, 6])
+
+
+def test_in_their_own_pose_and_scene_people_are_as_they_were():
+    own = puppets(STANDING)
+    drawn = own.draw(STANDING[None], scene()[None], 1, 0.0, np.random.default_rng(0))[0]
+    off = np.abs(drawn.astype(int) - figure(STANDING, scene())).max(axis=2)
+    assert np.median(off) == 0
+    assert off.mean() < 1.5
+
+
+def test_people_take_the_pose_that_is_asked_for():
+    ground = scene(5)
+    drawn = puppets(STANDING).draw(waving()[None], ground[None], 1, 0.0, np.random.default_rng(0))[0]
+    expected, before = figure(waving(), ground), figure(STANDING, ground)
+    assert drawn.shape == expected.shape
+    assert drawn.dtype == np.uint8
+    off, unmoved = (np.abs(picture.astype(int) - expected).mean() for picture in (drawn, before))
+    assert off < 0.3 * unmoved
+    person, silhouette = (np.abs(picture.astype(int) - ground).max(axis=2) > 20 for picture in (drawn, expected))
+    assert (person & silhouette).sum() / (person | silhouette).sum() > 0.8
+    # Nothing changes but where the person is.
+    away = cv2.dilate(silhouette.astype(np.uint8), np.ones((13, 13))) == 0
+    assert away.mean() > 0.4
+    assert np.array_equal(drawn[away], ground[away])
+
+
+def test_the_person_most_alike_is_drawn_and_may_be_a_mirror_image():
+    front, sideways = waving(), waving()
+    sideways[:, 0] = 0.5 + 0.2 * (sideways[:, 0] - 0.5)
+    both = puppets(front, sideways)
+    rng = np.random.default_rng(0)
+    assert len(both.parts) == 4
+    for place, pose in enumerate([front, sideways, *flip(np.stack([front, sideways]), BODY15)]):
+        alone = Puppets.__new__(Puppets)
+        alone.__dict__.update(both.__dict__, poses=both.poses[[place]], parts=[both.parts[place]])
+        alone.__dict__.pop("proportions", None)
+        chosen = both.draw(pose[None], scene()[None], 1, 0.0, np.random.default_rng(1))
+        assert np.array_equal(chosen, alone.draw(pose[None], scene()[None], 1, 0.0, np.random.default_rng(1)))
+    drawn = both.draw(np.repeat(front[None], 20, 0), np.repeat(scene()[None], 20, 0), 3, 0.5, rng)
+    assert len(np.unique(drawn.reshape(20, -1), axis=0)) > 2
+
+
+def test_how_often_a_limb_is_behind_the_trunk():
+    """A forearm across the trunk hides it, or is hidden by it."""
+    pose = STANDING.copy()
+    pose[BODY15.index("l_elbow", "l_wrist")] = np.array([[39, 27], [28, 27]]) / SIDE
+    own = puppets(STANDING)
+    place = 27, 32
+    for behind, red in ((0.0, False), (1.0, True)):
+        drawn = own.draw(pose[None], scene()[None], 1, behind, np.random.default_rng(0))[0]
+        assert (drawn[place][0] > 150) == red
+
+
+def frames(share, count=6, side=16, **options):
+    """Annotated images of coloured people, and these people animated in other poses."""
+    poses = np.stack([STANDING, waving()])
+    images = np.stack([figure(pose, scene()) for pose in poses])
+    small = [
+        torch.from_numpy(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)).float()
+        for image in (*images, scene())
+    ]
+    labelled = LabelledFrames(
+        torch.stack(small[:2]) / 127.5 - 1,
+        torch.stack([small[2]] * 2) / 127.5 - 1,
+        torch.from_numpy(poses),
+        BODY15,
+        SupervisionOptions(batch=count, **options),
+    )
+    encoded = [cv2.imencode(".png", scene(number)[..., ::-1])[1].ravel() for number in range(3)]
+    ends = np.cumsum([len(data) for data in encoded])
+    scenes = EncodedImages(np.concatenate(encoded), ends, SIDE, "scenes")
+    prior = np.stack([waving()] * 4)
+    own = puppets(*poses)
+    return labelled, AnimatedFrames(labelled, own, prior, scenes, AnimationOptions(share=share), "none")
+
+
+def test_without_animation_it_is_the_labelled_images():
+    labelled, animated = frames(0.0)
+    for one, other in zip(labelled.draw(StepRandom(0, "x", 3)), animated.draw(StepRandom(0, "x", 3)), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_animated_images_have_the_poses_of_the_annotation_set():
+    still = {"rotation": 0, "log_scale": 0, "shift": 0, "mirror": 0, "colour": 0}
+    _, animated = frames(1.0, **still)
+    images, backgrounds, poses = animated.draw(StepRandom(0, "x", 0))
+    torch.testing.assert_close(poses, torch.from_numpy(np.stack([waving()] * 6)))
+    assert images.shape == backgrounds.shape == (6, 3, 16, 16)
+    grounds = np.stack([cv2.resize(scene(number), (16, 16), interpolation=cv2.INTER_AREA) for number in range(3)])
+    for image, ground in zip(images, backgrounds, strict=True):
+        pixels = np.round((ground.numpy() + 1) * 127.5).transpose(1, 2, 0)
+        assert np.abs(grounds - pixels).max(axis=(1, 2, 3)).min() <= 1
+        assert (image - ground).abs().max() > 0.3
+    again = animated.draw(StepRandom(0, "x", 0))
+    assert torch.equal(images, again[0])
+    assert not torch.equal(images, animated.draw(StepRandom(0, "x", 1))[0])
+
+
+def test_annotated_and_animated_images_keep_to_their_share():
+    _, animated = frames(0.5, count=400, rotation=0, log_scale=0, shift=0, mirror=0)
+    poses = animated.draw(StepRandom(0, "x", 0))[2].numpy()
+    assert poses.shape == (400, 15, 2)
+    # Of the annotated images half have the pose of the animated ones.
+    assert abs(int((poses == waving()).all((1, 2)).sum()) - 300) < 50
+
+
+def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path):
+    options = msgspec.structs.replace(OPTIONS, supervision=SupervisionOptions(batch=4))
+    animation, eta = AnimationOptions(steps=4), tmp_path / "eta.safetensors"
+    pretrain_eta(options, caches["poses"], eta, tmp_path / "eta.json", 0, tmp_path / "eta")
+
+    def run(name, seed=0, animation=animation, own=shots, poses=caches["poses"]):
+        out = tmp_path / f"{name}.safetensors"
+        train_animated(options, animation, caches["images"], poses, eta, own, out, seed, tmp_path / name)
+        return out
+
+    found = run("a")
+    assert found.read_bytes() == run("b").read_bytes()
+    assert found.read_bytes() != run("c", seed=1).read_bytes()
+    tensors, header = load_weights(found, "keypoint_detector")
+    assert header["extra"]["steps"] == 4
+    assert all(name.startswith("detector.") for name in tensors)
+    assert load_detector(found, CPU)[1] is None
+    hidden = tmp_path / "hidden.h5"
+    annotated = load_cache(shots)
+    without = replace(_rows(annotated, np.arange(8)), visibility=np.zeros_like(annotated.visibility))
+    write_cache(hidden, [without], BODY15, {})
+    with pytest.raises(DataError, match=r"hidden\.h5: expected a shot with all joints visible, found none among 8"):
+        run("d", own=hidden)
+    out = tmp_path / "animated.png", tmp_path / "animated.svg"
+    draw_animated_people(animation, shots, caches["images"], caches["poses"], 0, *out)
+    assert read_png(out[0]).shape[1] > 1000
+    assert "animated" in out[1].read_text()

@@ -1,0 +1,17 @@
+import msgspec
+
+from flexpose_core.options.animation import AnimationOptions
+from flexpose_core.stages.animated_figure import draw_animated_people
+from flexpose_core.stages.reporting import reporting
+
+files, out, cell = snakemake.input, snakemake.output, snakemake.params.cell
+with reporting(snakemake.log[0], snakemake.threads):
+    draw_animated_people(
+        msgspec.convert(cell["animation"], AnimationOptions),
+        files.shots,
+        files.images,
+        files.poses,
+        cell["seed"],
+        out.png,
+        out.svg,
+    )
