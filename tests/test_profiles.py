@@ -172,6 +172,7 @@ def test_what_a_rule_asks_for_is_told_beside_what_it_cost(tmp_path, capsys):
 def test_every_rule_that_works_long_is_measured():
     tool = costs()
     short = {
+        "animated",
         "joint_errors",
         "curves",
         "explorer",
