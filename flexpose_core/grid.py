@@ -20,6 +20,7 @@ from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest
 from flexpose_core.options.adaptation import AdaptationOptions
+from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.options.grid import Cell, MethodOptions
@@ -203,10 +204,15 @@ class Grid:
 
     def detector_params(self, name: str) -> dict[str, Any]:
         run = self.run(name)
-        animation = {"animation": self.config.animation} if run.method.supervision == "animated" else {}
-        return plain(
-            {"options": self._detector(run), **animation, "seed": run.seed, "supervision": run.method.supervision}
-        )
+        options, animation = self._detector(run), {}
+        if run.method.supervision == "animated":
+            # KeypointGAN's and the plain images' options do not shape it, but for what both share.
+            usual, own = DetectorOptions(), options.supervision
+            gan = msgspec.structs.replace(usual.gan, average_decay=options.gan.average_decay)
+            own = msgspec.structs.replace(own, steps=usual.supervision.steps, weight=usual.supervision.weight)
+            options = msgspec.structs.replace(options, gan=gan, supervision=own)
+            animation = {"animation": self.config.animation}
+        return plain({"options": options, **animation, "seed": run.seed, "supervision": run.method.supervision})
 
     def cell_params(self, name: str) -> dict[str, Any]:
         """Return what a metrics file says of its run."""
@@ -317,7 +323,9 @@ class Grid:
 
     def animation_params(self) -> dict[str, Any]:
         """Return what the picture of animated people depends on beside its files."""
-        return plain({"animation": self.config.animation, "seed": 0})
+        usual = AnimationOptions()
+        shown = msgspec.structs.replace(self.config.animation, steps=usual.steps, share=usual.share)
+        return plain({"animation": shown, "seed": 0})
 
     @property
     def figures(self) -> list[str]:
@@ -348,6 +356,9 @@ def _owners_of_poses(config: Config) -> dict[str, str]:
 
     def unlabelled(cell: Cell) -> str:
         method = msgspec.structs.replace(config.methods[cell.method], supervision="none")
+        if method.poses == "target":
+            # The target's own poses do not depend on the shots.
+            method, cell = msgspec.structs.replace(method, guidance=None), msgspec.structs.replace(cell, shots=None)
         return str(plain([method, msgspec.structs.replace(cell, method="")]))
 
     labelled = {name for name, cell in config.cells.items() if config.methods[cell.method].supervision != "none"}

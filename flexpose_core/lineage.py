@@ -66,7 +66,7 @@ def jobs_of(grid: Grid, name: str) -> list[Job]:
 
 
 def _of_detector(grid: Grid, name: str) -> Job:
-    return Job("train_detector", name, grid.detector_params(name), (f"train_detector/{name}.tsv",))
+    return Job(grid.run(name).method.trainer, name, grid.detector_params(name), (f"train_detector/{name}.tsv",))
 
 
 def _conversion(grid: Grid, dataset: str) -> Job:

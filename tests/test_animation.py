@@ -9,26 +9,37 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from test_keypoint_gan import CPU, OPTIONS, caches
+from interruption import check_that_it_resumes
+from test_keypoint_gan import CPU, NETWORKS, OPTIONS, SMALL, caches
 from test_supervised import shots
 
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.geometry import flip
+from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.animation import AnimationOptions
-from flexpose_core.options.detector import SupervisionOptions
+from flexpose_core.options.detector import DetectorArchitecture, SupervisionOptions
 from flexpose_core.poses.cache import load_cache, write_cache
 from flexpose_core.poses.images import EncodedImages
-from flexpose_core.rendering.animation import Puppets, anatomy_of, limb_map, proportions_of, trunk_map
-from flexpose_core.rendering.pictures import read_png
+from flexpose_core.rendering import charts
+from flexpose_core.rendering.animation import (
+    Puppets,
+    anatomy_of,
+    is_visible,
+    limb_map,
+    proportions_of,
+    trunk_map,
+)
+from flexpose_core.rendering.pictures import enlarge, overlay_poses, read_png
 from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15, FACE68
-from flexpose_core.stages.animated_figure import draw_animated_people
+from flexpose_core.stages import animated_figure
 from flexpose_core.stages.evaluate import load_detector
 from flexpose_core.stages.guide import _rows
-from flexpose_core.stages.train_animated import train_animated
-from flexpose_core.stages.train_detector import pretrain_eta
+from flexpose_core.stages.train_animated import cut_out, train_animated
+from flexpose_core.stages.train_detector import initialised, pretrain_eta
 from flexpose_core.training.checkpoint import load_weights
-from flexpose_core.training.objectives.animated import AnimatedFrames
+from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective, as_seen
+from flexpose_core.training.objectives.keypoint_gan import Frames
 from flexpose_core.training.objectives.supervised import LabelledFrames
 
 assert caches
@@ -109,7 +120,7 @@ def test_trunk_and_limbs_of_a_body():
 def test_a_limb_goes_from_end_to_end_and_is_as_wide_as_asked(pose, target, width):
     limb, new = pose[:2], target[:2]
     assume(np.linalg.norm(limb[1] - limb[0]) > 1)
-    matrix = limb_map(limb, new, width)
+    matrix = limb_map(limb, new, width, 1e-9)
     np.testing.assert_allclose(apply(matrix, limb), new, atol=1e-9)
     along = (limb[1] - limb[0]) / np.linalg.norm(limb[1] - limb[0])
     across = np.array([-along[1], along[0]])
@@ -133,7 +144,7 @@ def test_a_pose_turned_and_scaled_moves_all_parts_alike(pose, moved):
     target, scale = apply(moved, pose), np.sqrt(np.linalg.det(moved[:, :2]))
     np.testing.assert_allclose(trunk_map(pose, target, BODY, scale), moved, atol=1e-6)
     for start, end in BODY.limbs:
-        np.testing.assert_allclose(limb_map(pose[[start, end]], target[[start, end]], scale), moved, atol=1e-6)
+        np.testing.assert_allclose(limb_map(pose[[start, end]], target[[start, end]], scale, 1e-9), moved, atol=1e-6)
 
 
 @given(points, similarities)
@@ -144,11 +155,33 @@ def test_proportions_do_not_tell_place_size_and_turn(pose, moved):
     assert not np.allclose(proportions_of(flip(pose[None] / SIDE, BODY15) * SIDE, BODY), own)
 
 
-def test_limbs_without_length_are_drawn_as_points():
-    pose = np.full((2, 2), 20.0)
-    matrix = limb_map(pose, np.array([[5.0, 6], [9, 6]]), 1.0)
-    assert np.isfinite(matrix).all()
-    np.testing.assert_allclose(apply(matrix, pose[0]), [5, 6])
+@pytest.mark.parametrize(("length", "new_length"), [(0.0, 8.0), (8.0, 0.0), (0.5, 0.5), (1.0, 20.0)])
+def test_limbs_seen_from_their_end_keep_their_roundness(length, new_length):
+    """They are stretched as if they were 3 px long, and never to less than a picture of that length."""
+    limb, target = np.array([[20.0, 20], [20 + length, 20]]), np.array([[5.0, 6], [5, 6 + new_length]])
+    matrix = limb_map(limb, target, 2.0, 3.0)
+    np.testing.assert_allclose(apply(matrix, limb.mean(0)), target.mean(0))
+    stretches = np.linalg.svd(matrix[:, :2], compute_uv=False)
+    assert sorted(stretches) == pytest.approx(sorted([2.0, max(new_length, 6.0) / max(length, 3.0)]))
+
+
+def test_an_arm_before_the_trunk_is_not_left_on_it():
+    crossed = STANDING.copy()
+    crossed[BODY15.index("l_elbow", "l_wrist")] = np.array([[39, 27], [28, 27]]) / SIDE
+    drawn = puppets(crossed).draw(STANDING[None], scene()[None], 1, 0.0, np.random.default_rng(0))[0].astype(int)
+    # On the trunk, away from its border and from the arms and legs of the new pose.
+    middle = drawn[20:31, 29:36]
+    off = np.abs(middle - (200, 40, 40)).max(axis=2)
+    assert (off > 60).mean() < 0.1
+    before = figure(crossed, scene())[20:31, 29:36].astype(int)
+    assert (np.abs(before - (200, 40, 40)).max(axis=2) > 60).mean() > 0.25
+
+
+def test_people_are_seen_before_an_empty_scene_or_not_at_all():
+    seen, ground = figure(STANDING, scene()), scene()
+    assert is_visible(seen, ground, STANDING * SIDE, BODY)
+    assert not is_visible(ground, ground, STANDING * SIDE, BODY)
+    assert not is_visible(seen, ground, STANDING * SIDE + 500, BODY)
 
 
 def test_in_their_own_pose_and_scene_people_are_as_they_were():
@@ -187,8 +220,13 @@ def test_the_person_most_alike_is_drawn_and_may_be_a_mirror_image():
         alone.__dict__.pop("proportions", None)
         chosen = both.draw(pose[None], scene()[None], 1, 0.0, np.random.default_rng(1))
         assert np.array_equal(chosen, alone.draw(pose[None], scene()[None], 1, 0.0, np.random.default_rng(1)))
-    drawn = both.draw(np.repeat(front[None], 20, 0), np.repeat(scene()[None], 20, 0), 3, 0.5, rng)
-    assert len(np.unique(drawn.reshape(20, -1), axis=0)) > 2
+    # Of several appearances all are drawn, and no other.
+    many = both.draw(np.repeat(front[None], 40, 0), np.repeat(scene()[None], 40, 0), 3, 0.0, rng)
+    likeness = ((proportions_of(both.poses, BODY) - proportions_of(front[None] * SIDE, BODY)) ** 2).sum(1)
+    off = np.abs(both.proportions - both.proportions[0]).sum(1)
+    assert likeness.argmin() == off.argmin() == 0
+    arms = {tuple(picture[both_hands(front)].ravel().tolist()) for picture in many}
+    assert len(arms) == 3
 
 
 def test_how_often_a_limb_is_behind_the_trunk():
@@ -200,6 +238,12 @@ def test_how_often_a_limb_is_behind_the_trunk():
     for behind, red in ((0.0, False), (1.0, True)):
         drawn = own.draw(pose[None], scene()[None], 1, behind, np.random.default_rng(0))[0]
         assert (drawn[place][0] > 150) == red
+
+
+def both_hands(pose):
+    """Where the wrists are in a picture, as an index."""
+    x, y = np.floor(pose[BODY15.index("l_wrist", "r_wrist")] * SIDE).astype(int).T
+    return y, x
 
 
 def frames(share, count=6, side=16, **options):
@@ -272,13 +316,64 @@ def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path)
     assert header["extra"]["steps"] == 4
     assert all(name.startswith("detector.") for name in tensors)
     assert load_detector(found, CPU)[1] is None
-    hidden = tmp_path / "hidden.h5"
     annotated = load_cache(shots)
-    without = replace(_rows(annotated, np.arange(8)), visibility=np.zeros_like(annotated.visibility))
-    write_cache(hidden, [without], BODY15, {})
-    with pytest.raises(DataError, match=r"hidden\.h5: expected a shot with all joints visible, found none among 8"):
-        run("d", own=hidden)
+    rows = _rows(annotated, np.arange(8))
+    broken = {
+        "hidden": (replace(rows, visibility=np.zeros_like(rows.visibility)), "none in 8 shots, 8 of which lack joints"),
+        "unknown": (replace(rows, frame=rows.frame + 1000), "expected poses of the images, found sequence"),
+    }
+    for name, (batch, message) in broken.items():
+        write_cache(tmp_path / f"{name}.h5", [batch], BODY15, {})
+        with pytest.raises(DataError, match=rf"{name}\.h5: .*{message}"):
+            run(name, own=tmp_path / f"{name}.h5")
+    with pytest.raises(DataError, match=r"faces\.h5: expected skeleton body15 as in .*images\.h5, found face68"):
+        run("faces", poses=caches["faces"])
+
+
+def test_an_interrupted_training_ends_alike(tmp_path):
+    """Frames, poses and people are drawn by the step, whatever was drawn before."""
+    architecture = DetectorArchitecture(joints=15, **SMALL)
+
+    def objective():
+        networks = [initialised(NETWORKS[name], architecture, 0, name, CPU) for name in ("phi", "eta")]
+        _, animated = frames(0.8)
+        return AnimatedObjective(Detector(*networks), animated, 0.9, SupervisionOptions(steps=6, batch=6), False)
+
+    check_that_it_resumes(objective, tmp_path, 6, 3)
+
+
+@pytest.mark.parametrize("contrast", ["none", "local"])
+@pytest.mark.parametrize("size", [16, 96])
+def test_animated_images_look_as_the_detector_sees_others(contrast, size):
+    ground = np.stack([scene(number) for number in range(2)])
+    images = np.stack([figure(STANDING, one) for one in ground])
+    seen = as_seen(images, ground, size, contrast, CPU)
+    frames = Frames(
+        *(torch.from_numpy(enlarge(some, size)).permute(0, 3, 1, 2) for some in (images, ground)),
+        torch.arange(2),
+        torch.arange(2),
+        contrast,
+    )
+    for one, other in zip(seen, frames.take(torch.arange(2), CPU), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_picture_shows_annotated_people_in_other_poses(caches, shots, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        animated_figure, "picture_figure", lambda *given: drawn.append(given) or charts.picture_figure(*given)
+    )
     out = tmp_path / "animated.png", tmp_path / "animated.svg"
-    draw_animated_people(animation, shots, caches["images"], caches["poses"], 0, *out)
+    animated_figure.draw_animated_people(AnimationOptions(), shots, caches["images"], caches["poses"], 0, *out)
+    (picture, names, _), *others = drawn
+    assert not others
+    assert names == ["annotated", "animated", "poses", "animated", "poses"]
+    rows = np.split(picture, 5)
+    people = cut_out(load_cache(shots), shots, load_cache(caches["images"], images=True), caches["images"])
+    shown = overlay_poses(enlarge(people.images, 128), people.poses, BODY15)
+    np.testing.assert_array_equal(rows[0][2:130, 2:130], shown[0])
+    # The poses are drawn over the animated people, whom they cover in part alone.
+    changed = (rows[1] != rows[2]).any(axis=2).mean()
+    assert 0 < changed < 0.5
     assert read_png(out[0]).shape[1] > 1000
-    assert "animated" in out[1].read_text()
+    assert all(name in out[1].read_text() for name in names)

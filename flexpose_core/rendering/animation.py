@@ -26,7 +26,14 @@ _TRUNK_WIDTH = 1.8
 _OVERLAP = 1.2
 """Pixels by which parts overlap, so that joints do not open."""
 _SHORTEST = 1.0
-"""Pixels; a limb that is seen shorter is stretched as if it were this long."""
+"""Pixels; a trunk that is seen shorter is stretched as if it were this long."""
+_THICKNESS = 0.2
+"""Of a limb, in sizes of the pose: one that is seen shorter is stretched, or shortened, as if it had this length, as its round ends
+would become streaks."""
+_BEFORE = 0.3
+"""So near a limb's bone, in sizes of the pose, a pixel before the trunk is the limb's, not the trunk's."""
+_VISIBLE = 0.25
+"""Of a person's bones at least this share must differ from the empty scene."""
 _LENGTH_WEIGHT = 0.5
 """Of the lengths of limbs beside the places of trunk joints, where people like a pose are looked for."""
 _STIFFNESS = 0.25
@@ -155,7 +162,8 @@ class Puppets:
                 moved = trunk_map(pose, target, anatomy, width)
             else:
                 start, end = anatomy.limbs[part]
-                moved = limb_map(pose[[start, end]], target[[start, end]], width)
+                thickness = _THICKNESS * float(_size_of(pose, anatomy))
+                moved = limb_map(pose[[start, end]], target[[start, end]], width, thickness)
             # OpenCV counts from the first pixel's centre.
             moved[:, 2] += moved[:, :2] @ [0.5, 0.5] - 0.5
             layer = cv2.warpAffine(self.parts[person][part], moved, (self.size, self.size), flags=cv2.INTER_LINEAR)
@@ -164,8 +172,10 @@ class Puppets:
         return picture.round().clip(0, 255).astype(np.uint8)
 
 
-def limb_map(limb: np.ndarray, target: np.ndarray, width: float) -> np.ndarray:
+def limb_map(limb: np.ndarray, target: np.ndarray, width: float, shortest: float) -> np.ndarray:
     """Return the affine map (2, 3) that takes the two ends of a limb to the target's, and is `width` times as wide.
+
+    Where the limb is shorter than `shortest`, or the target than `width` times that, their middle and direction are kept.
 
     Parameters
     ----------
@@ -173,11 +183,9 @@ def limb_map(limb: np.ndarray, target: np.ndarray, width: float) -> np.ndarray:
         (2, 2), start and end in px.
     """
     (along, length), (new_along, new_length) = (_direction(ends) for ends in (limb, target))
-    matrix = (
-        np.outer(new_along, along) * (new_length / max(length, _SHORTEST))
-        + np.outer(_across(new_along), _across(along)) * width
-    )
-    return np.column_stack([matrix, target[0] - matrix @ limb[0]])
+    stretch = max(new_length, width * shortest) / max(length, shortest)
+    matrix = stretch * np.outer(new_along, along) + width * np.outer(_across(new_along), _across(along))
+    return np.column_stack([matrix, target.mean(axis=0) - matrix @ limb.mean(axis=0)])
 
 
 def trunk_map(pose: np.ndarray, target: np.ndarray, anatomy: Anatomy, width: float) -> np.ndarray:
@@ -251,29 +259,61 @@ def _drawing_order(anatomy: Anatomy, behind: float, rng: np.random.Generator) ->
 
 def _cut_out(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatomy: Anatomy) -> list[np.ndarray]:
     """Return each limb, then the trunk, as (S, S, 4) float32: colours 0..255 that go on beyond the part, and its cover 0..1."""
-    place = np.stack(np.meshgrid(*[np.arange(len(image)) + 0.5] * 2), axis=2)
+    distances, person = _person(image, background, pose, anatomy)
+    size = float(_size_of(pose, anatomy))
+    place = _places(len(image))
+    # Behind an arm that crosses it the trunk goes on: what is near an arm's bone, and not at its shoulder, is not the trunk's.
+    outline = cv2.convexHull(np.floor(pose[anatomy.trunk]).astype(np.int32))
+    hull = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), outline, 1) > 0
+    hidden = np.zeros_like(hull)
+    for chain in anatomy.chains:
+        root = pose[anatomy.limbs[chain[0]][0]]
+        at_root = np.linalg.norm(place - root, axis=2) < 1.5 * _BEFORE * size
+        for limb in chain:
+            hidden |= (distances[limb] < _BEFORE * size) & ~at_root
+    near, parts = distances.min(axis=0), []
+    for number, distance in enumerate(distances):
+        own = person & (distance < near + _OVERLAP)
+        if number == len(anatomy.limbs):
+            own &= ~hidden
+            cover = own | hull
+        else:
+            own &= ~hull | (distance < _BEFORE * size)
+            cover = own
+        around = cv2.dilate(cover.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+        colours = cv2.inpaint(image, (around & ~own).astype(np.uint8), 2, cv2.INPAINT_TELEA)
+        soft = cv2.GaussianBlur(cover.astype(np.float32), (3, 3), 0.6)
+        parts.append(np.dstack([colours.astype(np.float32), soft]))
+    return parts
+
+
+def is_visible(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatomy: Anatomy) -> bool:
+    """Return whether a person (pose in px) stands out from the empty scene along enough of its bones to be cut out."""
+    distances, _ = _person(image, background, pose, anatomy)
+    along = distances.min(axis=0) < 1
+    return bool(along.any() and _differs(image, background)[along].mean() >= _VISIBLE)
+
+
+def _person(
+    image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatomy: Anatomy
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each pixel's distance from each limb and, in widths of these, from the trunk, and where the person is."""
+    place = _places(len(image))
     limbs = [_distance(place, *pose[ends]) for ends in anatomy.limbs]
     trunk = np.min([_distance(place, *pose[ends]) for ends in anatomy.trunk_lines], axis=0)
     distances = np.stack([*limbs, trunk / _TRUNK_WIDTH])
     near, size = distances.min(axis=0), float(_size_of(pose, anatomy))
-    differs = np.abs(image.astype(int) - background).max(axis=2) > _CONTRAST
-    person = ((differs & (near < _REACH * size)) | (near < _CORE * size)).astype(np.uint8)
-    person = cv2.morphologyEx(person, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
-    parts = []
-    for number, distance in enumerate(distances):
-        own = (person & (distance < near + _OVERLAP)).astype(np.uint8)
-        beyond = cv2.dilate(own, np.ones((7, 7), np.uint8)) - own
-        if number == len(limbs):
-            # Behind an arm that crosses it the trunk goes on.
-            hull = cv2.convexHull(np.floor(pose[anatomy.trunk]).astype(np.int32))
-            cover = cv2.fillConvexPoly(own.copy(), hull, 1)
-            beyond |= cover - own
-        else:
-            cover = own
-        colours = cv2.inpaint(image, beyond, 2, cv2.INPAINT_TELEA)
-        soft = cv2.GaussianBlur(cover.astype(np.float32), (3, 3), 0.6)
-        parts.append(np.dstack([colours.astype(np.float32), soft]))
-    return parts
+    person = ((_differs(image, background) & (near < _REACH * size)) | (near < _CORE * size)).astype(np.uint8)
+    return distances, cv2.morphologyEx(person, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+
+
+def _differs(image: np.ndarray, background: np.ndarray) -> np.ndarray:
+    return np.abs(image.astype(int) - background).max(axis=2) > _CONTRAST
+
+
+def _places(size: int) -> np.ndarray:
+    """Return the centres of the pixels, (size, size, 2)."""
+    return np.stack(np.meshgrid(*[np.arange(size) + 0.5] * 2), axis=2)
 
 
 def _distance(place: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:

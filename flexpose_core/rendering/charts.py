@@ -15,7 +15,7 @@ from flexpose_core.files import atomic_path
 
 _DPI = 150
 # Width of a letter of a name and height of a line of text, in inches.
-_LETTER, _LINE = 0.075, 0.2
+_LETTER, _LINE = 0.09, 0.2
 # Ids in an SVG file are random without a salt; text stays text.
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "flexpose",
@@ -47,6 +47,8 @@ def picture_figure(image: np.ndarray, names: Sequence[str], lines: Sequence[str]
     height, width, _ = image.shape
     beside = 0.1 + _LETTER * max(len(name) for name in names)
     figure = new_figure(10, (10 - beside) * height / width + 0.1 + _LINE * len(lines))
+    # The picture keeps its proportions, and a constrained layout would leave no room for the names of few rows.
+    figure.set_layout_engine("compressed")
     axes = figure.subplots()
     axes.imshow(image)
     axes.grid(False)

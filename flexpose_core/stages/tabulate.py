@@ -140,7 +140,7 @@ def _gains(row: Any, direct: pd.Series, aligned: pd.Series) -> tuple[float, floa
 def _factors(entry: Mapping[str, Any], pck_rho: dict[str, float], size: int | None) -> dict[str, Any]:
     """Return what a run is; `size` is how many poses its annotation set has."""
     cell = entry["cell"]
-    layers, own = cell.get("layers"), not cell["sources"] and not cell.get("shots")
+    layers, own = cell.get("layers"), _has_own_poses(entry)
     return {
         "name": entry["name"],
         "method": cell["method"],
@@ -154,6 +154,14 @@ def _factors(entry: Mapping[str, Any], pck_rho: dict[str, float], size: int | No
         "layers": None if layers is None else layers_text(layers),
         "pck_rho": pck_rho[cell["target"]],
     }
+
+
+def _has_own_poses(entry: Mapping[str, Any]) -> bool:
+    """Return whether a run has the target's own poses; of one that is not there, as far as its cell tells."""
+    cell = entry["cell"]
+    methods = entry.get("origin", {}).get("options", {}).get("methods", {})
+    poses = methods.get(cell["method"], {}).get("poses")
+    return poses == "target" if poses else not cell["sources"] and not cell.get("shots")
 
 
 def _row(entry: dict[str, Any], pck_rho: dict[str, float]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -9,28 +11,26 @@ import numpy as np
 import torch
 
 from flexpose_core.devices import pick_device
-from flexpose_core.errors import DataError
+from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest
 from flexpose_core.models.keypoint_gan import Detector, ImageToSkeleton, SkeletonToKeypoints
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
-from flexpose_core.rendering.animation import Puppets
+from flexpose_core.poses.images import EncodedImages
+from flexpose_core.rendering.animation import Puppets, anatomy_of, is_visible
 from flexpose_core.stages.train_detector import (
     DETECTOR_KIND,
     ETA_KIND,
     complete_poses,
     described,
-    frames_of,
     initialised,
     places_of,
 )
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train
-from flexpose_core.training.objectives.animated import AnimatedFrames
-from flexpose_core.training.objectives.supervised import LabelledFrames, SupervisedObjective
-
-_SHOWN, _COLUMNS, _SIDE = 24, 6, 128
+from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective, as_seen
+from flexpose_core.training.objectives.supervised import LabelledFrames
 
 
 def train_animated(
@@ -52,7 +52,7 @@ def train_animated(
     Raises
     ------
     DataError
-        If the caches' skeletons differ, no pose or shot has all joints visible, or a shot is none of the images.
+        If the caches' skeletons differ, no pose has all joints visible, or no shot can be animated.
     ConfigError
         If the skeleton is not that of a jointed body.
     CheckpointError
@@ -65,6 +65,7 @@ def train_animated(
             raise DataError(
                 f"{path}: expected skeleton {pictures.skeleton.name} as in {image_cache}, found {other.skeleton.name}"
             )
+    people = cut_out(annotated, shots, pictures, image_cache)
     architecture = options.architecture(len(poses.skeleton))
     prior = complete_poses(poses, pose_cache)
     description = described(architecture, poses.skeleton)
@@ -72,17 +73,19 @@ def train_animated(
     eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", device)
     load_into(eta, eta_tensors, eta_weights)
     phi = initialised(ImageToSkeleton, architecture, seed, "phi", device)
-    labelled = animated_frames(annotated, shots, pictures, image_cache, prior, options, animation, device)
+    images, backgrounds = as_seen(people.images, people.scenes, options.size, options.contrast, device)
+    own = torch.from_numpy(people.poses)
+    labelled = LabelledFrames(images, backgrounds, own, annotated.skeleton, options.supervision)
+    animated = AnimatedFrames(labelled, people.puppets, prior, people.grounds, animation, options.contrast)
     supervision = msgspec.structs.replace(options.supervision, steps=animation.steps)
-    objective = SupervisedObjective(
-        Detector(phi, eta), labelled, options.gan.average_decay, supervision, options.mixed_precision
+    objective = AnimatedObjective(
+        Detector(phi, eta), animated, options.gan.average_decay, supervision, options.mixed_precision
     )
+    shaping = msgspec.structs.replace(options, device="auto"), animation
     identity = "\n".join(
         [
-            msgspec.json.encode(msgspec.structs.replace(options, device="auto")).decode(),
-            msgspec.json.encode(animation).decode(),
-            digest(prior.tobytes()),
-            digest(annotated.poses.tobytes()),
+            *(msgspec.json.encode(own).decode() for own in shaping),
+            *(digest(array.tobytes()) for array in (prior, people.poses, people.images)),
             str(pictures.image_checksum),
             str(eta_header["checksum"]),
         ]
@@ -93,31 +96,59 @@ def train_animated(
     save_weights(out_weights, tensors, DETECTOR_KIND, description, {"seed": seed, "steps": animation.steps})
 
 
-def animated_frames(
-    annotated: PoseSet,
-    shots: Path,
-    pictures: PoseSet,
-    image_cache: Path,
-    prior: np.ndarray,
-    options: DetectorOptions,
-    animation: AnimationOptions,
-    device: torch.device,
-) -> AnimatedFrames:
-    """Return the images whose poses the shots are, and what animates them; shots that lack joints are left out.
+@dataclass(frozen=True)
+class People:
+    """The annotated people that can be animated.
+
+    Parameters
+    ----------
+    puppets
+        They themselves, and their mirror images.
+    images, scenes, poses
+        (M, S, S, 3) uint8 with and without them, and (M, K, 2) in 0..1.
+    grounds
+        All empty scenes of the target.
+    """
+
+    puppets: Puppets
+    images: np.ndarray
+    scenes: np.ndarray
+    poses: np.ndarray
+    grounds: EncodedImages
+
+
+def cut_out(annotated: PoseSet, shots: Path, pictures: PoseSet, image_cache: Path) -> People:
+    """Cut the people of the shots out of their images.
+
+    Shots that lack joints, and people who do not stand out from their scene, are left out, and it is said how many.
 
     Raises
     ------
     DataError
-        If no shot has all joints visible, one is none of the images, or these have no backgrounds.
+        If none is left, a shot is none of the images, or these have no backgrounds.
+    ConfigError
+        If the skeleton is not that of a jointed body.
     """
-    complete = annotated.visibility.all(axis=1)
-    if not complete.any():
-        raise DataError(f"{shots}: expected a shot with all joints visible, found none among {len(annotated)}")
-    rows = places_of(annotated, pictures, shots)[complete]
     if pictures.images is None or pictures.backgrounds is None or pictures.background is None:
         raise DataError(f"{image_cache}: expected images and backgrounds, found poses alone")
-    own = annotated.poses[complete]
-    images, backgrounds = frames_of(pictures, options.size, options.contrast).take(torch.as_tensor(rows), device)
-    labelled = LabelledFrames(images, backgrounds, torch.from_numpy(own), annotated.skeleton, options.supervision)
-    puppets = Puppets(pictures.images[rows], pictures.backgrounds[pictures.background[rows]], own, annotated.skeleton)
-    return AnimatedFrames(labelled, puppets, prior, pictures.backgrounds, animation, options.contrast)
+    try:
+        anatomy = anatomy_of(pictures.skeleton)
+    except ConfigError as error:
+        raise ConfigError(f"{image_cache}: {error}") from error
+    rows = places_of(annotated, pictures, shots)
+    complete = annotated.visibility.all(axis=1)
+    images, scenes = pictures.images[rows], pictures.backgrounds[pictures.background[rows]]
+    stands_out = [
+        is_visible(image, scene, pose * len(image), anatomy)
+        for image, scene, pose in zip(images, scenes, annotated.poses, strict=True)
+    ]
+    kept = np.flatnonzero(complete & np.array(stands_out))
+    what = f"{len(annotated)} shots, {(~complete).sum()} of which lack joints"
+    if not len(kept):
+        raise DataError(
+            f"{shots}: expected a person with all joints who stands out from the scene, found none in {what}"
+        )
+    if len(kept) < len(annotated):
+        print(f"animated: {len(kept)} people of {what}; others do not stand out from their scenes", file=sys.stderr)
+    images, scenes, poses = images[kept], scenes[kept], annotated.poses[kept]
+    return People(Puppets(images, scenes, poses, pictures.skeleton), images, scenes, poses, pictures.backgrounds)

@@ -6,14 +6,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.animation import AnimationOptions
-from flexpose_core.options.detector import Contrast
+from flexpose_core.options.detector import Contrast, SupervisionOptions
 from flexpose_core.poses.images import EncodedImages
 from flexpose_core.rendering.animation import Puppets
+from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.rendering.pictures import enlarge
 from flexpose_core.seeds import StepRandom
+from flexpose_core.training.objectives.eta import DECAY, picture_rows
 from flexpose_core.training.objectives.keypoint_gan import Frames
-from flexpose_core.training.objectives.supervised import LabelledFrames, moved_images, moved_poses
+from flexpose_core.training.objectives.supervised import (
+    LabelledFrames,
+    SupervisedObjective,
+    moved_images,
+    moved_poses,
+)
+
+SHOWN = 10
+"""Animated images in a picture of the log."""
 
 
 class AnimatedFrames(LabelledFrames):
@@ -77,12 +88,40 @@ class AnimatedFrames(LabelledFrames):
         poses = self.prior[rng.integers(len(self.prior), size=count)]
         scenes = self.scenes[rng.integers(len(self.scenes), size=count)]
         drawn = self.puppets.draw(poses, scenes, self.animation.appearances, self.animation.behind, rng)
-        size = self.images.shape[-1]
-        pixels, backgrounds = (
-            torch.from_numpy(np.ascontiguousarray(enlarge(some, size).transpose(0, 3, 1, 2)))
-            for some in (drawn, scenes)
-        )
-        places = torch.arange(count)
-        seen = Frames(pixels, backgrounds, background=places, sequence=places, contrast=self.contrast)
-        device = self.images.device
-        return *seen.take(places, device), torch.from_numpy(poses).to(device)
+        seen = as_seen(drawn, scenes, self.images.shape[-1], self.contrast, self.images.device)
+        return *seen, torch.from_numpy(poses).to(self.images.device)
+
+
+class AnimatedObjective(SupervisedObjective):
+    """Learning from `AnimatedFrames`, whose pictures in the log are of animated people."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        labelled: AnimatedFrames,
+        average_decay: float,
+        options: SupervisionOptions,
+        mixed: bool,
+    ) -> None:
+        super().__init__(detector, labelled, average_decay, options, mixed)
+        self.shown = labelled.animate(SHOWN, np.random.default_rng(0))
+
+    def picture(self) -> np.ndarray | None:
+        """Return three rows: animated images, their poses drawn, and drawings of what is found in them."""
+        images, backgrounds, poses = self.shown
+        detector = self.average.module.eval()
+        with torch.no_grad():
+            found = detector(images, backgrounds)
+        skeleton, size = self.labelled.skeleton, images.shape[-1]
+        return picture_rows([images, *(draw_distances(some, skeleton, size, DECAY) for some in (poses, found))])
+
+
+def as_seen(
+    images: np.ndarray, scenes: np.ndarray, size: int, contrast: Contrast, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return images and their scenes (n, S, S, 3) uint8 as the detector sees them, (n, 3, size, size) float in -1..1."""
+    pixels, backgrounds = (
+        torch.from_numpy(np.ascontiguousarray(enlarge(some, size).transpose(0, 3, 1, 2))) for some in (images, scenes)
+    )
+    places = torch.arange(len(images))
+    return Frames(pixels, backgrounds, places, places, contrast).take(places, device)
