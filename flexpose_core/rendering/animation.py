@@ -32,8 +32,8 @@ _THICKNESS = 0.2
 would become streaks."""
 _BEFORE = 0.3
 """So near a limb's bone, in sizes of the pose, a pixel before the trunk is the limb's, not the trunk's."""
-_VISIBLE = 0.25
-"""Of a person's bones at least this share must differ from the empty scene."""
+_VISIBLE, _ALL_AROUND = 0.25, 0.5
+"""Of a person's bones at least this share must differ from the empty scene, and of what is beyond reach of them less than that."""
 _LENGTH_WEIGHT = 0.5
 """Of the lengths of limbs beside the places of trunk joints, where people like a pose are looked for."""
 _STIFFNESS = 0.25
@@ -287,11 +287,16 @@ def _cut_out(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatom
     return parts
 
 
-def is_visible(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatomy: Anatomy) -> bool:
-    """Return whether a person (pose in px) stands out from the empty scene along enough of its bones to be cut out."""
-    distances, _ = _person(image, background, pose, anatomy)
-    along = distances.min(axis=0) < 1
-    return bool(along.any() and _differs(image, background)[along].mean() >= _VISIBLE)
+def stands_out(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatomy: Anatomy) -> bool:
+    """Return whether a person (pose in px) can be told from the scene: it differs along the bones, and not all around as well.
+
+    The latter is so where a background is a guess, such as the one colour that a single picture's border has.
+    """
+    near, differs = _person(image, background, pose, anatomy)[0].min(axis=0), _differs(image, background)
+    along, beyond = near < 1, near > _REACH * float(_size_of(pose, anatomy))
+    if not along.any() or differs[along].mean() < _VISIBLE:
+        return False
+    return not (beyond.any() and differs[beyond].mean() >= _ALL_AROUND)
 
 
 def _person(

@@ -18,7 +18,7 @@ from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.images import EncodedImages
-from flexpose_core.rendering.animation import Puppets, anatomy_of, is_visible
+from flexpose_core.rendering.animation import Puppets, anatomy_of, stands_out
 from flexpose_core.stages.train_detector import (
     DETECTOR_KIND,
     ETA_KIND,
@@ -138,11 +138,11 @@ def cut_out(annotated: PoseSet, shots: Path, pictures: PoseSet, image_cache: Pat
     rows = places_of(annotated, pictures, shots)
     complete = annotated.visibility.all(axis=1)
     images, scenes = pictures.images[rows], pictures.backgrounds[pictures.background[rows]]
-    stands_out = [
-        is_visible(image, scene, pose * len(image), anatomy)
+    told_apart = [
+        stands_out(image, scene, pose * len(image), anatomy)
         for image, scene, pose in zip(images, scenes, annotated.poses, strict=True)
     ]
-    kept = np.flatnonzero(complete & np.array(stands_out))
+    kept = np.flatnonzero(complete & np.array(told_apart))
     what = f"{len(annotated)} shots, {(~complete).sum()} of which lack joints"
     if not len(kept):
         raise DataError(
