@@ -41,8 +41,8 @@ rule adapt:
     priority: 10
     threads: 1
     resources:
-        mem_mb=memory(2500),
-        runtime=30,
+        mem_mb=memory(3000),
+        runtime=50,
         gpu=1,
     params:
         cell=lambda wildcards: GRID.adaptation_params(wildcards.pose_set),

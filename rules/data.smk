@@ -113,7 +113,7 @@ rule distances:
         "results/benchmarks/distances.tsv"
     threads: 1
     resources:
-        mem_mb=memory(1000),
+        mem_mb=memory(1500),
         runtime=10,
     params:
         stamp=stamp("compare_datasets"),
