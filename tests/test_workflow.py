@@ -98,7 +98,7 @@ class TestOutputs:
         assert "- Colour matters little: upright-everyday-121k, upright-everyday-1channel." in text
 
     def test_every_figure_is_there_in_both_formats(self, finished_project):
-        for name in ("figure2", "figure3", "figure4", "figure5", "figure6", "joint_errors", "curves"):
+        for name in ("figure2", "figure3", "figure4", "figure5", "figure6", "animated", "joint_errors", "curves"):
             assert (finished_project.folder / f"results/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
             assert "<svg" in (finished_project.folder / f"results/figures/{name}.svg").read_text()
         assert not (finished_project.folder / "results/cells/upright-everyday-flexpose-paper-only-1_s0").exists()
