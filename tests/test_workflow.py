@@ -229,7 +229,7 @@ class TestBadInput:
             ),
             (
                 lambda c: c["cells"].update(x={"method": "magic", "target": "people-upright"}),
-                "cells.x.method: expected one of affine, affine-plain, aligned, direct, ",
+                "cells.x.method: expected one of affine, affine-plain, aligned, aligned-animated, direct, ",
             ),
             (lambda c: c["cells"].update(x={"method": "aligned", "target": "coco"}), "found 'coco'"),
             (
