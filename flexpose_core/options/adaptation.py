@@ -179,7 +179,7 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     device
         Where the networks run.
     mixed_precision
-        Whether they draw and look at images in bfloat16.
+        Whether they draw and look at images in bfloat16, where the device computes with it.
     """
 
     trained: Literal["transfer", "scale-shift", "low-rank", "generator"] = "transfer"
