@@ -19,8 +19,6 @@ from flexpose_core.training.objectives.keypoint_gan import Frames
 from flexpose_core.training.objectives.supervised import (
     LabelledFrames,
     SupervisedObjective,
-    moved_images,
-    moved_poses,
 )
 
 SHOWN = 10
@@ -57,29 +55,15 @@ class AnimatedFrames(LabelledFrames):
         self.puppets, self.prior, self.scenes = puppets, prior, scenes
         self.animation, self.contrast = animation, contrast
 
-    def draw(self, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images and backgrounds (B, 3, S, S), channels last, and poses (B, K, 2), which may leave 0..1."""
-        options, device = self.options, self.images.device
-        count = options.batch
-        rows = random.indices(count, len(self.images)).to(device)
-        images, backgrounds, poses = self.images[rows], self.backgrounds[rows], self.poses[rows]
-        animated = int(random.numpy.binomial(count, self.animation.share))
-        if animated:
-            made = self.animate(animated, random.numpy)
-            annotated = images, backgrounds, poses
-            images, backgrounds, poses = (
-                torch.cat([new, own[animated:]]) for new, own in zip(made, annotated, strict=True)
-            )
-        matrix, shift, mirrored = (value.to(device) for value in self._transforms(count, random))
-        poses = moved_poses(poses, matrix, shift)
-        poses = torch.where(mirrored[:, None, None], poses[:, self.flip], poses)
-        gain = torch.exp(options.colour * random.normal(count, 3, 1, 1)).to(device)
-        offset = (options.colour * random.normal(count, 3, 1, 1)).to(device)
-        images, backgrounds = (
-            (moved_images(pictures, matrix, shift) * gain + offset)
-            .clamp(-1, 1)
-            .contiguous(memory_format=torch.channels_last)
-            for pictures in (images, backgrounds)
+    def picked(self, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images, backgrounds and poses of a batch, those animated first."""
+        annotated = super().picked(random)
+        count = int(random.numpy.binomial(self.options.batch, self.animation.share))
+        if not count:
+            return annotated
+        animated = self.animate(count, random.numpy)
+        images, backgrounds, poses = (
+            torch.cat([new, own[count:]]) for new, own in zip(animated, annotated, strict=True)
         )
         return images, backgrounds, poses
 

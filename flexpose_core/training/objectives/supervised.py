@@ -40,21 +40,25 @@ class LabelledFrames:
 
     def draw(self, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
         """Return images and backgrounds (B, 3, S, S), channels last, and poses (B, K, 2), which may leave 0..1."""
-        options, device = self.options, self.images.device
-        count = options.batch
-        rows = random.indices(count, len(self.images)).to(device)
-        matrix, shift, mirrored = (value.to(device) for value in self._transforms(count, random))
-        poses = moved_poses(self.poses[rows], matrix, shift)
+        images, backgrounds, poses = self.picked(random)
+        options, count = self.options, len(poses)
+        matrix, shift, mirrored = (value.to(poses.device) for value in self._transforms(count, random))
+        poses = moved_poses(poses, matrix, shift)
         poses = torch.where(mirrored[:, None, None], poses[:, self.flip], poses)
-        gain = torch.exp(options.colour * random.normal(count, 3, 1, 1)).to(device)
-        offset = (options.colour * random.normal(count, 3, 1, 1)).to(device)
+        gain = torch.exp(options.colour * random.normal(count, 3, 1, 1)).to(poses.device)
+        offset = (options.colour * random.normal(count, 3, 1, 1)).to(poses.device)
         images, backgrounds = (
-            (moved_images(pictures[rows], matrix, shift) * gain + offset)
+            (moved_images(pictures, matrix, shift) * gain + offset)
             .clamp(-1, 1)
             .contiguous(memory_format=torch.channels_last)
-            for pictures in (self.images, self.backgrounds)
+            for pictures in (images, backgrounds)
         )
         return images, backgrounds, poses
+
+    def picked(self, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `draw` augments: images, backgrounds and poses of a batch."""
+        rows = random.indices(self.options.batch, len(self.images)).to(self.images.device)
+        return self.images[rows], self.backgrounds[rows], self.poses[rows]
 
     def _transforms(self, count: int, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
         """Return matrices (B, 2, 2) and shifts (B, 2) as `moved_poses` takes them, and who is mirrored (B,)."""
