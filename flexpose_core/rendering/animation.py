@@ -8,6 +8,7 @@ puppets of paper are animated; Hornung et al. 2007, Character animation from 2D 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -145,69 +146,109 @@ class Puppets:
         off = proportions_of(targets, self.anatomy)[:, None] - self.proportions
         alike = np.argsort((off**2).sum(axis=2), axis=1, kind="stable")[:, :appearances]
         who = alike[np.arange(len(poses)), rng.integers(alike.shape[1], size=len(poses))]
+        maps = self._maps(who, targets)
         pictures = [
-            self._draw_one(person, target, scene, behind, rng)
-            for person, target, scene in zip(who, targets, scenes, strict=True)
+            self._draw_one(self.parts[person], own, scene, behind, rng)
+            for person, own, scene in zip(who, maps, scenes, strict=True)
         ]
         return np.stack(pictures)
 
+    def _maps(self, who: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the maps of these people's limbs, then of their trunks, to the target poses: (n, L + 1, 2, 3)."""
+        anatomy, poses = self.anatomy, self.poses[who]
+        own_size = _size_of(poses, anatomy)
+        width = _size_of(targets, anatomy) / own_size
+        limbs = limb_map(
+            poses[:, anatomy.limbs], targets[:, anatomy.limbs], width[:, None], _THICKNESS * own_size[:, None]
+        )
+        return np.concatenate([limbs, trunk_map(poses, targets, anatomy, width)[:, None]], axis=1)
+
     def _draw_one(
-        self, person: int, target: np.ndarray, scene: np.ndarray, behind: float, rng: np.random.Generator
+        self, parts: list[Part], maps: np.ndarray, scene: np.ndarray, behind: float, rng: np.random.Generator
     ) -> np.ndarray:
-        anatomy, pose = self.anatomy, self.poses[person]
-        width = float(_size_of(target, anatomy) / _size_of(pose, anatomy))
         picture = scene.astype(np.float32)
-        for part in _drawing_order(anatomy, behind, rng):
-            if part == len(anatomy.limbs):
-                moved = trunk_map(pose, target, anatomy, width)
-            else:
-                start, end = anatomy.limbs[part]
-                thickness = _THICKNESS * float(_size_of(pose, anatomy))
-                moved = limb_map(pose[[start, end]], target[[start, end]], width, thickness)
-            # OpenCV counts from the first pixel's centre.
-            moved[:, 2] += moved[:, :2] @ [0.5, 0.5] - 0.5
-            layer = cv2.warpAffine(self.parts[person][part], moved, (self.size, self.size), flags=cv2.INTER_LINEAR)
-            cover = layer[..., 3:]
-            picture += cover * (layer[..., :3] - picture)
+        for part in _drawing_order(self.anatomy, behind, rng):
+            parts[part].draw(picture, maps[part])
         return picture.round().clip(0, 255).astype(np.uint8)
 
 
-def limb_map(limb: np.ndarray, target: np.ndarray, width: float, shortest: float) -> np.ndarray:
-    """Return the affine map (2, 3) that takes the two ends of a limb to the target's, and is `width` times as wide.
-
-    Where the limb is shorter than `shortest`, or the target than `width` times that, their middle and direction are kept.
+class Part:
+    """A piece of a picture that can be moved.
 
     Parameters
     ----------
-    limb, target
-        (2, 2), start and end in px.
+    layer
+        (S, S, 4) float32: colours 0..255 that go on a little beyond the piece, and its cover 0..1.
     """
-    (along, length), (new_along, new_length) = (_direction(ends) for ends in (limb, target))
-    stretch = max(new_length, width * shortest) / max(length, shortest)
-    matrix = stretch * np.outer(new_along, along) + width * np.outer(_across(new_along), _across(along))
-    return np.column_stack([matrix, target.mean(axis=0) - matrix @ limb.mean(axis=0)])
+
+    def __init__(self, layer: np.ndarray) -> None:
+        # What is cut off around the piece has no cover; one pixel of it is interpolated with.
+        covered = np.argwhere(layer[..., 3] > 0)
+        low = np.maximum(covered.min(axis=0, initial=len(layer)) - 1, 0)
+        high = np.minimum(covered.max(axis=0, initial=-1) + 2, len(layer))
+        self.piece = np.ascontiguousarray(layer[low[0] : high[0], low[1] : high[1]])
+        height, width = self.piece.shape[:2]
+        # Of pixels counted from the piece's first, as OpenCV counts them, from the first pixel's centre.
+        self.outline = np.array([(x, y) for x in (-1, width) for y in (-1, height)])
+        self.first = low[::-1] + 0.5
+
+    def draw(self, picture: np.ndarray, moved: np.ndarray) -> None:
+        """Lay the piece, moved by an affine map (2, 3) of points in px, over a picture (S, S, 3) float32."""
+        if not self.piece.size:
+            return
+        matrix, side = moved[:, :2], len(picture)
+        shift = matrix @ self.first + moved[:, 2] - 0.5
+        outline = self.outline @ matrix.T + shift
+        left, top = (max(math.floor(low), 0) for low in outline.min(axis=0))
+        right, bottom = (min(math.ceil(high) + 1, side) for high in outline.max(axis=0))
+        if left >= right or top >= bottom:
+            return
+        placed = np.column_stack([matrix, shift - (left, top)])
+        layer = cv2.warpAffine(self.piece, placed, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
+        under = picture[top:bottom, left:right]
+        under += layer[..., 3:] * (layer[..., :3] - under)
 
 
-def trunk_map(pose: np.ndarray, target: np.ndarray, anatomy: Anatomy, width: float) -> np.ndarray:
-    """Return the affine map (2, 3) that takes the ends of the trunk's axis to the target's, and its other joints near to theirs.
+def limb_map(limbs: np.ndarray, targets: np.ndarray, width: np.ndarray, shortest: np.ndarray) -> np.ndarray:
+    """Return the affine maps (..., 2, 3) that take the two ends of limbs to the targets', and are `width` times as wide.
 
-    What it does across the axis is the least squares' answer, drawn towards `width`.
+    Where a limb is shorter than `shortest`, or its target than `width` times that, their middle and direction are kept.
 
     Parameters
     ----------
-    pose, target
-        (K, 2) in px.
+    limbs, targets
+        (..., 2, 2), start and end in px.
+    width, shortest
+        (...), or what can be broadcast to that.
     """
-    ends = list(anatomy.axis)
-    (along, length), (new_along, new_length) = (_direction(joints[ends]) for joints in (pose, target))
-    stretch = np.outer(new_along, along) * (new_length / max(length, _SHORTEST))
-    joints = anatomy.trunk
-    off, new_off = pose[joints] - pose[ends[0]], target[joints] - target[ends[0]]
-    beside = off @ _across(along)
-    prior = (_STIFFNESS * _size_of(pose, anatomy)) ** 2
-    pulled = beside @ (new_off - off @ stretch.T) + prior * width * _across(new_along)
-    matrix = stretch + np.outer(pulled / (beside @ beside + prior), _across(along))
-    return np.column_stack([matrix, target[ends[0]] - matrix @ pose[ends[0]]])
+    (along, length), (new_along, new_length) = _direction(limbs), _direction(targets)
+    stretch = np.maximum(new_length, width * shortest) / np.maximum(length, shortest)
+    matrix = stretch[..., None, None] * _outer(new_along, along)
+    matrix += np.asarray(width)[..., None, None] * _outer(_across(new_along), _across(along))
+    return _taking(matrix, limbs.mean(axis=-2), targets.mean(axis=-2))
+
+
+def trunk_map(poses: np.ndarray, targets: np.ndarray, anatomy: Anatomy, width: np.ndarray) -> np.ndarray:
+    """Return the affine maps (..., 2, 3) that take the ends of the trunk's axis to the targets', its other joints near to theirs.
+
+    What they do across the axis is the least squares' answer, drawn towards `width` (...).
+
+    Parameters
+    ----------
+    poses, targets
+        (..., K, 2) in px.
+    """
+    ends, joints, width = list(anatomy.axis), anatomy.trunk, np.asarray(width)
+    (along, length), (new_along, new_length) = (_direction(some[..., ends, :]) for some in (poses, targets))
+    stretch = _outer(new_along, along) * (new_length / np.maximum(length, _SHORTEST))[..., None, None]
+    start, new_start = poses[..., ends[0], :], targets[..., ends[0], :]
+    off, new_off = poses[..., joints, :] - start[..., None, :], targets[..., joints, :] - new_start[..., None, :]
+    beside = (off * _across(along)[..., None, :]).sum(axis=-1)
+    left = new_off - off @ np.swapaxes(stretch, -1, -2)
+    prior = ((_STIFFNESS * _size_of(poses, anatomy)) ** 2)[..., None]
+    pulled = (beside[..., None] * left).sum(axis=-2) + prior * width[..., None] * _across(new_along)
+    matrix = stretch + _outer(pulled / ((beside**2).sum(axis=-1)[..., None] + prior), _across(along))
+    return _taking(matrix, start, new_start)
 
 
 def proportions_of(poses: np.ndarray, anatomy: Anatomy) -> np.ndarray:
@@ -234,11 +275,24 @@ def _size_of(poses: np.ndarray, anatomy: Anatomy) -> np.ndarray:
     return np.maximum(np.sqrt((limbs**2).sum(axis=-1).mean(axis=-1)), 1e-6)
 
 
-def _direction(ends: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the unit vector from the first of two points to the second, any if they are one, and their distance."""
-    way = ends[1] - ends[0]
-    length = float(np.linalg.norm(way))
-    return (way / length if length > 0 else np.array([1.0, 0.0])), length
+def _direction(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return unit vectors from the first of two points (..., 2, 2) to the second, any if they are one, and their distance."""
+    way = ends[..., 1, :] - ends[..., 0, :]
+    length = np.hypot(way[..., 0], way[..., 1])
+    apart = length > 0
+    unit = way / np.where(apart, length, 1)[..., None]
+    return np.where(apart[..., None], unit, [1.0, 0.0]), length
+
+
+def _outer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the outer products (..., 2, 2) of vectors (..., 2)."""
+    return first[..., :, None] * second[..., None, :]
+
+
+def _taking(matrix: np.ndarray, point: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """Return the affine maps (..., 2, 3) with these matrices that take points (..., 2) to others."""
+    shift = to[..., None] - matrix @ point[..., None]
+    return np.concatenate([matrix, shift], axis=-1)
 
 
 def _across(along: np.ndarray) -> np.ndarray:
@@ -257,8 +311,8 @@ def _drawing_order(anatomy: Anatomy, behind: float, rng: np.random.Generator) ->
     return [*outward[0], len(anatomy.limbs), *outward[1]]
 
 
-def _cut_out(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatomy: Anatomy) -> list[np.ndarray]:
-    """Return each limb, then the trunk, as (S, S, 4) float32: colours 0..255 that go on beyond the part, and its cover 0..1."""
+def _cut_out(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatomy: Anatomy) -> list[Part]:
+    """Return each limb, then the trunk."""
     distances, person = _person(image, background, pose, anatomy)
     size = float(_size_of(pose, anatomy))
     place = _places(len(image))
@@ -283,7 +337,7 @@ def _cut_out(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatom
         around = cv2.dilate(cover.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         colours = cv2.inpaint(image, (around & ~own).astype(np.uint8), 2, cv2.INPAINT_TELEA)
         soft = cv2.GaussianBlur(cover.astype(np.float32), (3, 3), 0.6)
-        parts.append(np.dstack([colours.astype(np.float32), soft]))
+        parts.append(Part(np.dstack([colours.astype(np.float32), soft])))
     return parts
 
 
