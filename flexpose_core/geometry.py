@@ -16,6 +16,7 @@ from flexpose_core.skeletons import Skeleton
 
 # A bone that is seen end-on has no direction; log-lengths are taken of at least this fraction of the image's side.
 SHORTEST_BONE = 1e-6
+_FARTHEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,27 @@ def interpolate(first: PolarBones, second: PolarBones, weight: np.ndarray | floa
         first.angle + weight * turn,
         first.log_length + weight * (second.log_length - first.log_length),
     )
+
+
+def loosened(
+    poses: np.ndarray, skeleton: Skeleton, joints: np.ndarray, turn: float, stretch: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Return poses (N, K, 2) float32 whose bones that end at these joints are turned and stretched at random, each by itself.
+
+    What hangs on a bone moves with its end and keeps its own direction.
+
+    Parameters
+    ----------
+    turn, stretch
+        Standard deviations of the angle in radians and of the logarithm of the length, of normal draws that are cut off at
+        `_FARTHEST` of them.
+    """
+    polar = to_polar(poses.astype(np.float64), skeleton)
+    moved = np.isin(skeleton.tree_ends[:, 1], joints)
+    turns, stretches = np.clip(rng.standard_normal((2, len(poses), moved.sum())), -_FARTHEST, _FARTHEST)
+    polar.angle[:, moved] += turn * turns
+    polar.log_length[:, moved] += stretch * stretches
+    return from_polar(polar, skeleton).astype(np.float32)
 
 
 def bone_lengths(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:

@@ -270,7 +270,7 @@ def both_hands(pose):
     return y, x
 
 
-def frames(share, count=6, side=16, **options):
+def frames(share, count=6, side=16, turn=0.0, **options):
     """Annotated images of coloured people, and these people animated in other poses."""
     poses = np.stack([STANDING, waving()])
     images = np.stack([figure(pose, scene()) for pose in poses])
@@ -290,7 +290,8 @@ def frames(share, count=6, side=16, **options):
     scenes = EncodedImages(np.concatenate(encoded), ends, SIDE, "scenes")
     prior = np.stack([waving()] * 4)
     own = puppets(*poses)
-    return labelled, AnimatedFrames(labelled, own, prior, scenes, AnimationOptions(share=share), "none")
+    animation = AnimationOptions(share=share, turn=turn, stretch=turn / 2)
+    return labelled, AnimatedFrames(labelled, own, prior, scenes, animation, "none")
 
 
 def test_without_animation_it_is_the_labelled_images():
@@ -313,6 +314,19 @@ def test_animated_images_have_the_poses_of_the_annotation_set():
     again = animated.draw(StepRandom(0, "x", 0))
     assert torch.equal(images, again[0])
     assert not torch.equal(images, animated.draw(StepRandom(0, "x", 1))[0])
+
+
+def test_animated_poses_are_loosened_and_drawn_as_they_then_are():
+    still = {"rotation": 0, "log_scale": 0, "shift": 0, "mirror": 0, "colour": 0}
+    _, animated = frames(1.0, turn=0.5, **still)
+    images, backgrounds, poses = animated.draw(StepRandom(0, "x", 0))
+    off = np.abs(poses.numpy() - waving()).max(axis=(0, 2))
+    moved = np.isin(np.arange(15), BODY.limbs[:, 1])
+    assert (off[moved] > 0.02).all()
+    assert (off[~moved] < 1e-6).all()
+    for image, ground, pose in zip(images, backgrounds, poses.numpy(), strict=True):
+        x, y = np.floor(pose[BODY15.index("l_wrist")[0]] * 16).astype(int).clip(0, 15)
+        assert (image - ground)[:, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].abs().max() > 0.1
 
 
 def test_annotated_and_animated_images_keep_to_their_share():

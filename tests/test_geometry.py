@@ -15,6 +15,7 @@ from flexpose_core.geometry import (
     from_bones,
     from_polar,
     interpolate,
+    loosened,
     mirror,
     pose_size,
     relative_to_root,
@@ -82,6 +83,36 @@ def test_interpolation_takes_the_shorter_arc():
     np.testing.assert_allclose(np.cos(middle), -1, atol=1e-12)
     per_bone = interpolate(first, second, np.array([[0.25]])).angle
     np.testing.assert_allclose(np.rad2deg(per_bone), 175)
+
+
+@given(data=st.data(), turn=st.floats(0, 0.6), stretch=st.floats(0, 0.4), seed=st.integers(0, 99))
+def test_loosened_bones_are_turned_and_stretched_by_themselves(data, turn, stretch, seed):
+    poses = data.draw(poses_of(BODY15))
+    joints = np.array(BODY15.index("l_elbow", "l_wrist", "r_ankle"))
+    moved = loosened(poses, BODY15, joints, turn, stretch, np.random.default_rng(seed))
+    before, after = to_polar(poses.astype(np.float64), BODY15), to_polar(moved.astype(np.float64), BODY15)
+    turned = (after.angle - before.angle + np.pi) % (2 * np.pi) - np.pi
+    stretched = after.log_length - before.log_length
+    chosen = np.isin(BODY15.tree_ends[:, 1], joints)
+    seen = bone_lengths(poses, BODY15) > 0.05
+    np.testing.assert_allclose(after.root, before.root, atol=1e-6)
+    assert abs(turned[:, ~chosen][seen[:, ~chosen]]).max(initial=0) < 1e-3
+    assert abs(stretched[:, ~chosen][seen[:, ~chosen]]).max(initial=0) < 1e-3
+    assert abs(turned[:, chosen][seen[:, chosen]]).max(initial=0) <= 2 * turn + 1e-3
+    assert abs(stretched[:, chosen][seen[:, chosen]]).max(initial=0) <= 2 * stretch + 1e-3
+
+
+def test_loosened_bones_spread_as_asked():
+    joint = np.array(BODY15.index("l_knee"))
+    poses = np.repeat(np.random.default_rng(0).random((1, 15, 2)), 20_000, axis=0)
+    moved = loosened(poses, BODY15, joint, 0.3, 0.2, np.random.default_rng(1))
+    place = np.flatnonzero(BODY15.tree_ends[:, 1] == joint)
+    before, after = to_polar(poses, BODY15), to_polar(moved.astype(np.float64), BODY15)
+    turned = (after.angle - before.angle + np.pi) % (2 * np.pi) - np.pi
+    # Cut off at two standard deviations, and so a little less.
+    cut = np.clip(np.random.default_rng(2).standard_normal(1_000_000), -2, 2).std()
+    assert turned[:, place].std() == pytest.approx(0.3 * cut, rel=0.03)
+    assert (after.log_length - before.log_length)[:, place].std() == pytest.approx(0.2 * cut, rel=0.03)
 
 
 @given(data=st.data())

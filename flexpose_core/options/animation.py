@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -24,9 +25,14 @@ class AnimationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Of the people most like a pose in their proportions, mirrored ones included, so many are drawn from.
     behind
         How often a limb is drawn behind the trunk.
+    turn, stretch
+        How far poses are changed bone by bone of each limb, see `geometry.loosened`: the poses of a few shots, or those like them,
+        are too much alike.
     """
 
     steps: Count = 3000
     share: Share = 0.8
     appearances: Count = 4
     behind: Share = 0.3
+    turn: NotNegative = 0.5
+    stretch: NotNegative = 0.25

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flexpose_core.geometry import loosened
 from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.detector import Contrast, SupervisionOptions
@@ -35,7 +36,7 @@ class AnimatedFrames(LabelledFrames):
     puppets
         The people in them, at the resolution of the dataset.
     prior
-        (N, K, 2) in 0..1, the poses that they take.
+        (N, K, 2) in 0..1, the poses that they take, loosened.
     scenes
         Empty scenes of the target.
     contrast
@@ -69,9 +70,11 @@ class AnimatedFrames(LabelledFrames):
 
     def animate(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return so many animated images, their scenes, (n, 3, S, S) as the detector sees them, and poses (n, K, 2)."""
+        animation, limbs = self.animation, self.puppets.anatomy.limbs
         poses = self.prior[rng.integers(len(self.prior), size=count)]
+        poses = loosened(poses, self.skeleton, limbs[:, 1], animation.turn, animation.stretch, rng)
         scenes = self.scenes[rng.integers(len(self.scenes), size=count)]
-        drawn = self.puppets.draw(poses, scenes, self.animation.appearances, self.animation.behind, rng)
+        drawn = self.puppets.draw(poses, scenes, animation.appearances, animation.behind, rng)
         seen = as_seen(drawn, scenes, self.images.shape[-1], self.contrast, self.images.device)
         return *seen, torch.from_numpy(poses).to(self.images.device)
 
