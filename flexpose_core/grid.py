@@ -205,13 +205,16 @@ class Grid:
     def detector_params(self, name: str) -> dict[str, Any]:
         run = self.run(name)
         options, animation = self._detector(run), {}
-        if run.method.supervision == "animated":
+        if run.method.animates:
             # KeypointGAN's and the plain images' options do not shape it, but for what both share.
             usual, own = DetectorOptions(), options.supervision
             gan = msgspec.structs.replace(usual.gan, average_decay=options.gan.average_decay)
             own = msgspec.structs.replace(own, steps=usual.supervision.steps, weight=usual.supervision.weight)
             options = msgspec.structs.replace(options, gan=gan, supervision=own)
-            animation = {"animation": self.config.animation}
+            animating = self.config.animation
+            if run.method.supervision != "renewed":
+                animating = msgspec.structs.replace(animating, renewal=AnimationOptions().renewal)
+            animation = {"animation": animating}
         return plain({"options": options, **animation, "seed": run.seed, "supervision": run.method.supervision})
 
     def cell_params(self, name: str) -> dict[str, Any]:
@@ -235,7 +238,7 @@ class Grid:
         # Options that the run does not depend on stay the usual ones: changing them must not evaluate it anew.
         learnt = any(of.method.poses == "adapted" for of in behind)
         target = run.cell.target
-        animated = any(of.method.supervision == "animated" for of in behind)
+        animated = any(of.method.animates for of in behind)
         return {
             **({"animation": self._plain_part("animation")} if animated else {}),
             "cells": plain({of.cell_name: of.cell for of in behind}),

@@ -16,7 +16,7 @@ from test_supervised import shots
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.geometry import flip
 from flexpose_core.models.keypoint_gan import Detector
-from flexpose_core.options.animation import AnimationOptions
+from flexpose_core.options.animation import AnimationOptions, RenewalOptions
 from flexpose_core.options.detector import DetectorArchitecture, SupervisionOptions
 from flexpose_core.poses.cache import load_cache, write_cache
 from flexpose_core.poses.images import EncodedImages
@@ -47,6 +47,7 @@ assert caches
 assert shots
 
 SIDE = 64
+USUAL = RenewalOptions()
 BODY = anatomy_of(BODY15)
 STANDING = np.array(
     [
@@ -270,7 +271,7 @@ def both_hands(pose):
     return y, x
 
 
-def frames(share, count=6, side=16, turn=0.0, **options):
+def frames(share, count=6, side=16, turn=0.0, kind=AnimatedFrames, renewal=USUAL, **options):
     """Annotated images of coloured people, and these people animated in other poses."""
     poses = np.stack([STANDING, waving()])
     images = np.stack([figure(pose, scene()) for pose in poses])
@@ -290,8 +291,8 @@ def frames(share, count=6, side=16, turn=0.0, **options):
     scenes = EncodedImages(np.concatenate(encoded), ends, SIDE, "scenes")
     prior = np.stack([waving()] * 4)
     own = puppets(*poses)
-    animation = AnimationOptions(share=share, turn=turn, stretch=turn / 2)
-    return labelled, AnimatedFrames(labelled, own, prior, scenes, animation, "none")
+    animation = AnimationOptions(share=share, turn=turn, stretch=turn / 2, renewal=renewal)
+    return labelled, kind(labelled, own, prior, scenes, animation, "none")
 
 
 def test_without_animation_it_is_the_labelled_images():
@@ -342,14 +343,18 @@ def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path)
     animation, eta = AnimationOptions(steps=4), tmp_path / "eta.safetensors"
     pretrain_eta(options, caches["poses"], eta, tmp_path / "eta.json", 0, tmp_path / "eta")
 
-    def run(name, seed=0, animation=animation, own=shots, poses=caches["poses"]):
+    def run(name, seed=0, animation=animation, own=shots, poses=caches["poses"], renewed=False):
         out = tmp_path / f"{name}.safetensors"
-        train_animated(options, animation, caches["images"], poses, eta, own, out, seed, tmp_path / name)
+        train_animated(options, animation, caches["images"], poses, eta, own, out, seed, tmp_path / name, renewed)
         return out
 
     found = run("a")
     assert found.read_bytes() == run("b").read_bytes()
     assert found.read_bytes() != run("c", seed=1).read_bytes()
+    often = AnimationOptions(steps=4, renewal=RenewalOptions(every=2, images=5))
+    renewed = run("d", animation=often, renewed=True)
+    assert renewed.read_bytes() == run("e", animation=often, renewed=True).read_bytes()
+    assert found.read_bytes() == run("f", animation=often).read_bytes() != renewed.read_bytes()
     tensors, header = load_weights(found, "keypoint_detector")
     assert header["extra"]["steps"] == 4
     assert all(name.startswith("detector.") for name in tensors)

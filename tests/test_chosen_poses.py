@@ -15,8 +15,9 @@ from flexpose_core.rendering.pictures import read_png
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages import find_poses as module
 from flexpose_core.stages.compose_chosen import compose_chosen
-from flexpose_core.stages.find_poses import MOST, find_poses, found_in_both_views
+from flexpose_core.stages.find_poses import MOST, find_poses
 from flexpose_core.stages.train_detector import frames_of
+from flexpose_core.training.objectives.renewed import found_in_both_views
 
 assert caches  # the fixture
 

@@ -10,9 +10,9 @@ cell, files = snakemake.params.cell, snakemake.input
 options, seed = msgspec.convert(cell["options"], DetectorOptions), cell["seed"]
 work, out = snakemake.params.work, snakemake.output[0]
 with reporting(snakemake.log[0], snakemake.threads):
-    if cell["supervision"] == "animated":
-        animation = msgspec.convert(cell["animation"], AnimationOptions)
-        train_animated(options, animation, files.images, files.poses, files.eta, files.shots, out, seed, work)
+    if "animation" in cell:
+        animation, renewed = msgspec.convert(cell["animation"], AnimationOptions), cell["supervision"] == "renewed"
+        train_animated(options, animation, files.images, files.poses, files.eta, files.shots, out, seed, work, renewed)
     else:
         shots = files.get("shots") or None
         train_detector(

@@ -12,6 +12,27 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
+class RenewalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the poses of animated people are renewed by what the detector finds in the target's images while it learns.
+
+    Parameters
+    ----------
+    first
+        Share of the steps after which this begins.
+    every
+        Steps from one renewal to the next.
+    share
+        Of the animated people that take found poses from then on; the others keep to the method's.
+    images
+        So many training images are looked at, the same at each renewal.
+    """
+
+    first: Share = 0.25
+    every: Count = 500
+    share: Share = 0.7
+    images: Count = 3000
+
+
 class AnimationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a detector learns from animated images; batch, rate and augmentation are those of `SupervisionOptions`.
 
@@ -28,6 +49,8 @@ class AnimationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     turn, stretch
         How far poses are changed bone by bone of each limb, see `geometry.loosened`: the poses of a few shots, or those like them,
         are too much alike.
+    renewal
+        For methods whose poses are renewed by what is found.
     """
 
     steps: Count = 3000
@@ -36,3 +59,4 @@ class AnimationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     behind: Share = 0.3
     turn: NotNegative = 0.5
     stretch: NotNegative = 0.25
+    renewal: RenewalOptions = RenewalOptions()

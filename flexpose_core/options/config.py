@@ -323,7 +323,7 @@ def _check_figures(config: Config) -> None:
     if figures.animated is not None:
         _known(figures.animated, config.cells, "figures.animated")
         method = config.methods.get(config.cells[figures.animated].method)
-        if method is None or method.supervision != "animated":
+        if method is None or not method.animates:
             raise ConfigError(
                 f"config: figures.animated: expected a cell with animated images, found {figures.animated!r}"
             )

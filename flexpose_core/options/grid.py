@@ -32,9 +32,10 @@ class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     chosen_by: str | None = None
     """The method with whose detector poses are chosen; for chosen poses only. A cell has the detector of the cell that is alike
     but for its method; where there is none, there is one more cell, CELL.METHOD."""
-    supervision: Literal["none", "added", "alone", "animated"] = "none"
+    supervision: Literal["none", "added", "alone", "animated", "renewed"] = "none"
     """What the detector learns from the images of the shots: nothing, a loss beside KeypointGAN's ("added"), or all that it
-    learns: from these images "alone", or besides from the people in them, "animated" to take the method's poses."""
+    learns: from these images "alone", or besides from the people in them, "animated" to take the method's poses; "renewed": as
+    "animated", in poses that are more and more those that the detector itself finds in the target's images."""
 
     @property
     def sees_sources(self) -> bool:
@@ -49,7 +50,12 @@ class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     @property
     def trainer(self) -> str:
         """The module of `flexpose_core.stages` that trains the detector."""
-        return "train_animated" if self.supervision == "animated" else "train_detector"
+        return "train_animated" if self.animates else "train_detector"
+
+    @property
+    def animates(self) -> bool:
+        """Whether the detector learns from the annotated people in other poses."""
+        return self.supervision in ("animated", "renewed")
 
     @property
     def is_adversarial(self) -> bool:

@@ -5,24 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from flexpose_core import seeds
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import DataError
-from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import PoseSet, load_cache, write_cache
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
-from flexpose_core.skeletons import Skeleton
 from flexpose_core.stages.evaluate import load_detector
 from flexpose_core.stages.train_detector import frames_of
 from flexpose_core.training.checkpoint import read_header
-from flexpose_core.training.objectives.keypoint_gan import Frames
+from flexpose_core.training.objectives.renewed import found_in_both_views
 
 MOST = 10_000
 """Images looked at: more say little more of a distribution."""
-_BATCH = 256
 _SHOWN, _COLUMNS, _SIDE = 24, 8, 128
 
 
@@ -66,22 +62,6 @@ def find_poses(
     }
     write_cache(out_poses, [batch], pictures.skeleton, attributes)
     write_png(out_picture, _picture(pictures, rows, found))
-
-
-@torch.no_grad()
-def found_in_both_views(
-    detector: Detector, frames: Frames, rows: np.ndarray, skeleton: Skeleton, device: torch.device
-) -> np.ndarray:
-    """Return the mean of what is found in each image and in its mirror image, mirrored back: (n, K, 2) float32 in 0..1."""
-    detector.eval()
-    flip = torch.as_tensor(skeleton.flip_permutation, device=device)
-    parts = []
-    for some in torch.from_numpy(rows).split(_BATCH):
-        images, backgrounds = frames.take(some, device)
-        mirrored = detector(images.flip(3), backgrounds.flip(3))[:, flip]
-        mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
-        parts.append(((detector(images, backgrounds) + mirrored) / 2).cpu().numpy())
-    return np.concatenate(parts)
 
 
 def _picture(pictures: PoseSet, rows: np.ndarray, found: np.ndarray) -> np.ndarray:

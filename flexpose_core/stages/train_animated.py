@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import torch
 
+from flexpose_core import seeds
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest
@@ -24,12 +25,14 @@ from flexpose_core.stages.train_detector import (
     ETA_KIND,
     complete_poses,
     described,
+    frames_of,
     initialised,
     places_of,
 )
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective, as_seen
+from flexpose_core.training.objectives.renewed import RenewedFrames, RenewedObjective
 from flexpose_core.training.objectives.supervised import LabelledFrames
 
 
@@ -43,11 +46,13 @@ def train_animated(
     out_weights: Path,
     seed: int,
     work: Path,
+    renewed: bool = False,
     loop: LoopOptions | None = None,
 ) -> None:
     """Train Φ and η on the images of the shots and on animated ones; η was pretrained as for any detector.
 
-    Of the unlabelled images only the empty scenes are used. The weights file is that of `train_detector` without Ψ.
+    Of the unlabelled images only the empty scenes are used, unless poses are `renewed` by what is found in them. The weights file
+    is that of `train_detector` without Ψ.
 
     Raises
     ------
@@ -76,11 +81,17 @@ def train_animated(
     images, backgrounds = as_seen(people.images, people.scenes, options.size, options.contrast, device)
     own = torch.from_numpy(people.poses)
     labelled = LabelledFrames(images, backgrounds, own, annotated.skeleton, options.supervision)
-    animated = AnimatedFrames(labelled, people.puppets, prior, people.grounds, animation, options.contrast)
-    supervision = msgspec.structs.replace(options.supervision, steps=animation.steps)
-    objective = AnimatedObjective(
-        Detector(phi, eta), animated, options.gan.average_decay, supervision, options.mixed_precision
+    animated = (RenewedFrames if renewed else AnimatedFrames)(
+        labelled, people.puppets, prior, people.grounds, animation, options.contrast
     )
+    supervision = msgspec.structs.replace(options.supervision, steps=animation.steps)
+    detector, how = Detector(phi, eta), (options.gan.average_decay, supervision, options.mixed_precision)
+    if isinstance(animated, RenewedFrames):
+        rows = np.sort(seeds.rng(seed, "renewal").permutation(len(pictures))[: animation.renewal.images])
+        frames = frames_of(pictures, options.size, options.contrast)
+        objective: AnimatedObjective = RenewedObjective(detector, animated, frames, rows, *how)
+    else:
+        objective = AnimatedObjective(detector, animated, *how)
     shaping = msgspec.structs.replace(options, device="auto"), animation
     identity = "\n".join(
         [
@@ -88,11 +99,11 @@ def train_animated(
             *(digest(array.tobytes()) for array in (prior, people.poses, people.images)),
             str(pictures.image_checksum),
             str(eta_header["checksum"]),
+            *(["renewed"] if renewed else []),
         ]
     )
     train(objective, animation.steps, "animated", seed, work, identity, loop)
-    detector = objective.average.module
-    tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
+    tensors = {f"detector.{name}": value for name, value in objective.average.module.state_dict().items()}
     save_weights(out_weights, tensors, DETECTOR_KIND, description, {"seed": seed, "steps": animation.steps})
 
 

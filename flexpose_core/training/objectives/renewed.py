@@ -1,0 +1,105 @@
+"""Animated people in the poses that the detector finds in the target's images: the poses and the detector make each other better.
+
+As in wake-sleep (Hinton et al. 1995): what is inferred from real images tells which images to dream up next, and their labels
+are exact however wrong the inference was. Loosened, the poses also cover what was not quite found.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flexpose_core.models.keypoint_gan import Detector
+from flexpose_core.options.animation import RenewalOptions
+from flexpose_core.options.detector import SupervisionOptions
+from flexpose_core.seeds import StepRandom
+from flexpose_core.skeletons import Skeleton
+from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective
+from flexpose_core.training.objectives.keypoint_gan import Frames
+
+_BATCH = 256
+
+
+class FoundPoses(nn.Module):
+    """Poses found in images (n, K, 2), in 0..1, of which none is known at first; a checkpoint holds them."""
+
+    poses: Tensor
+    known: Tensor
+
+    def __init__(self, count: int, joints: int) -> None:
+        super().__init__()
+        self.register_buffer("poses", torch.zeros(count, joints, 2))
+        self.register_buffer("known", torch.zeros(()))
+
+    def renew(self, poses: np.ndarray) -> None:
+        self.poses.copy_(torch.from_numpy(poses))
+        self.known.fill_(1)
+
+
+class RenewedFrames(AnimatedFrames):
+    """Animated people of whom a share takes found poses, once there are some."""
+
+    found: FoundPoses | None = None
+
+    def poses_to_take(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        poses = super().poses_to_take(count, rng)
+        if self.found is None or not self.found.known:
+            return poses
+        chosen = rng.random(count) < self.animation.renewal.share
+        rows = rng.integers(len(self.found.poses), size=count)
+        return np.where(chosen[:, None, None], self.found.poses.cpu().numpy()[rows], poses)
+
+
+class RenewedObjective(AnimatedObjective):
+    """Learning from `RenewedFrames`; what is found is found anew every so many steps.
+
+    Parameters
+    ----------
+    frames, rows
+        Images, and which of them are looked at.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        labelled: RenewedFrames,
+        frames: Frames,
+        rows: np.ndarray,
+        average_decay: float,
+        options: SupervisionOptions,
+        mixed: bool,
+    ) -> None:
+        super().__init__(detector, labelled, average_decay, options, mixed)
+        self.frames, self.rows, self.renewal = frames, rows, labelled.animation.renewal
+        device = labelled.images.device
+        self.found = labelled.found = FoundPoses(len(rows), len(labelled.skeleton)).to(device)
+        self.networks["found"] = self.found
+
+    def step(self, step: int, random: StepRandom) -> dict[str, Tensor]:
+        if is_due(step, self.options.steps, self.renewal):
+            detector, device = self.average.module, self.found.poses.device
+            self.found.renew(found_in_both_views(detector, self.frames, self.rows, self.labelled.skeleton, device))
+        return super().step(step, random)
+
+
+def is_due(step: int, steps: int, renewal: RenewalOptions) -> bool:
+    """Return whether poses are renewed before this step, of so many in all."""
+    first = round(renewal.first * steps)
+    return step >= max(first, 1) and (step - first) % renewal.every == 0
+
+
+@torch.no_grad()
+def found_in_both_views(
+    detector: nn.Module, frames: Frames, rows: np.ndarray, skeleton: Skeleton, device: torch.device
+) -> np.ndarray:
+    """Return the mean of what is found in each image and in its mirror image, mirrored back: (n, K, 2) float32 in 0..1."""
+    detector.eval()
+    flip = torch.as_tensor(skeleton.flip_permutation, device=device)
+    parts = []
+    for some in torch.from_numpy(rows).split(_BATCH):
+        images, backgrounds = frames.take(some, device)
+        mirrored = detector(images.flip(3), backgrounds.flip(3))[:, flip]
+        mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
+        parts.append(((detector(images, backgrounds) + mirrored) / 2).cpu().numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,96 @@
+"""Animated people in poses that are found in images: when these are renewed, by what, and how many take them."""
+
+import numpy as np
+import pytest
+import torch
+from interruption import check_that_it_resumes
+from test_animation import STANDING, frames, waving
+from test_keypoint_gan import CPU, NETWORKS, SMALL
+
+from flexpose_core.models.keypoint_gan import Detector
+from flexpose_core.options.animation import RenewalOptions
+from flexpose_core.options.detector import DetectorArchitecture, SupervisionOptions
+from flexpose_core.seeds import StepRandom
+from flexpose_core.skeletons import BODY15
+from flexpose_core.stages.train_detector import initialised
+from flexpose_core.training.objectives.animated import AnimatedFrames
+from flexpose_core.training.objectives.keypoint_gan import Frames
+from flexpose_core.training.objectives.renewed import (
+    FoundPoses,
+    RenewedFrames,
+    RenewedObjective,
+    found_in_both_views,
+    is_due,
+)
+
+STILL = {"rotation": 0, "log_scale": 0, "shift": 0, "mirror": 0, "colour": 0}
+
+
+@pytest.mark.parametrize(
+    ("renewal", "expected"),
+    [
+        (RenewalOptions(first=0.25, every=5), [5, 10, 15]),
+        (RenewalOptions(first=0.5, every=100), [10]),
+        (RenewalOptions(first=1.0), []),
+        # Before the first step nothing has been learnt that could find a pose.
+        (RenewalOptions(first=0.0, every=8), [8, 16]),
+    ],
+)
+def test_when_poses_are_renewed(renewal, expected):
+    assert [step for step in range(20) if is_due(step, 20, renewal)] == expected
+
+
+def test_until_poses_are_found_all_take_those_of_the_method():
+    _, plain = frames(0.8, turn=0.5, kind=AnimatedFrames)
+    _, renewed = frames(0.8, turn=0.5, kind=RenewedFrames)
+    for found in (None, FoundPoses(4, 15)):
+        renewed.found = found
+        for one, other in zip(plain.draw(StepRandom(0, "x", 3)), renewed.draw(StepRandom(0, "x", 3)), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_then_a_share_takes_found_poses():
+    _, animated = frames(1.0, count=400, kind=RenewedFrames, renewal=RenewalOptions(share=0.25), **STILL)
+    animated.found = FoundPoses(3, 15)
+    own = np.stack([STANDING + shift for shift in (0, 0.05, 0.1)]).astype(np.float32)
+    animated.found.renew(own)
+    taken = animated.draw(StepRandom(0, "x", 0))[2].numpy()
+    off = np.abs(taken[:, None] - np.stack([*own, waving()])).max(axis=(2, 3))
+    assert (off.min(axis=1) < 1e-6).all()
+    counts = np.bincount(off.argmin(axis=1), minlength=4)
+    assert abs(counts[:3].sum() - 100) < 35
+    assert counts[:3].min() > 15
+
+
+def objective(steps=6):
+    architecture = DetectorArchitecture(joints=15, **SMALL)
+    networks = [initialised(NETWORKS[name], architecture, 0, name, CPU) for name in ("phi", "eta")]
+    renewal = RenewalOptions(first=0.25, every=2)
+    labelled, animated = frames(0.8, kind=RenewedFrames, renewal=renewal)
+    images = ((labelled.images + 1) * 127.5).round().byte().repeat(3, 1, 1, 1)
+    grounds = ((labelled.backgrounds + 1) * 127.5).round().byte().repeat(3, 1, 1, 1)
+    places = torch.arange(6)
+    seen = Frames(images, grounds, places, places)
+    how = (0.9, SupervisionOptions(steps=steps, batch=6), False)
+    return RenewedObjective(Detector(*networks), animated, seen, np.array([1, 4, 5]), *how)
+
+
+def test_found_poses_are_what_the_average_finds_in_the_images():
+    learning = objective()
+    for step in range(5):
+        before = learning.found.poses.clone()
+        expected = found_in_both_views(learning.average.module, learning.frames, learning.rows, BODY15, CPU)
+        learning.step(step, StepRandom(0, "x", step))
+        assert bool(learning.found.known) == (step >= 2)
+        if step in (2, 4):
+            np.testing.assert_array_equal(learning.found.poses, expected)
+            assert not torch.equal(learning.found.poses, before)
+        else:
+            assert torch.equal(learning.found.poses, before)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 5])
+def test_an_interrupted_training_ends_alike(tmp_path, at):
+    whole, resumed = check_that_it_resumes(objective, tmp_path, 6, at)
+    assert torch.equal(whole.found.poses, resumed.found.poses)
+    assert whole.found.known
