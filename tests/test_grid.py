@@ -69,7 +69,14 @@ def test_every_baseline_is_run_on_every_pair_of_table1():
     assert kinds == {"source", "mixup", "kde", "similarity", "affine", "nearest", "pca"}
     for target in ("people-upright", "people-all"):
         alone = {cell.method for cell in cells if cell.target == target and not cell.sources}
-        own = {"mixup-pairs", "mixup-chosen", "mixup-chosen-pairs", "mixup-animated", "mixup-renewed", "aligned-animated"}
+        own = {
+            "mixup-pairs",
+            "mixup-chosen",
+            "mixup-chosen-pairs",
+            "mixup-animated",
+            "mixup-renewed",
+            "aligned-animated",
+        }
         assert alone == {"aligned", "mixup", "mixup-plain", "kde", "kde-plain", "supervised", *own}
     # On one pair besides.
     besides = set(config.grids["without-symmetry"].methods)

@@ -6,15 +6,17 @@ skeletons in less than half the steps that Adam takes, which is what matters on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from flexpose_core.devices import computes_bfloat16
 from flexpose_core.models.convolution import EqualisedConvolution
 
-_MOMENTUM = 0.9
+_MOMENTUM, _RMS = 0.9, 0.2
 _ADAM_BETAS = (0.9, 0.99)
 # Weights of linear layers are not equalised: they are smaller, and so must be their steps.
 LINEAR_RATE = 0.2
@@ -30,11 +32,62 @@ def linear_weights(network: nn.Module) -> list[nn.Parameter]:
     return [cast(nn.Parameter, module.weight) for module in network.modules() if isinstance(module, nn.Linear)]
 
 
-def muon(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+def muon(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Muon:
     """Return Muon, its step's root mean square a fifth of the rate whatever the matrix's shape (Liu et al. 2025, Eq. 4)."""
-    return torch.optim.Muon(
-        list(parameters), rate, weight_decay=0.0, momentum=_MOMENTUM, adjust_lr_fn="match_rms_adamw"
-    )
+    parameters = list(parameters)
+    native = computes_bfloat16(parameters[0].device)
+    kind = torch.optim.Muon if native else SinglePrecisionMuon
+    return kind(parameters, rate, weight_decay=0.0, momentum=_MOMENTUM, adjust_lr_fn="match_rms_adamw")
+
+
+class SinglePrecisionMuon(torch.optim.Muon):
+    """Torch's Muon in float32: torch's own is in bfloat16 wherever it runs, which takes a processor without it most of a step."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take a step; returns what `closure`, which computes the gradients anew, does."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                mean = self.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter.grad))
+                mean.lerp_(parameter.grad, 1 - momentum)
+                update = orthogonalised(
+                    parameter.grad.lerp(mean, momentum), group["ns_coefficients"], group["ns_steps"], group["eps"]
+                )
+                parameter.mul_(1 - rate * group["weight_decay"])
+                parameter.add_(update, alpha=-rate * _RMS * math.sqrt(max(parameter.shape)))
+        return loss
+
+
+def orthogonalised(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, least: float) -> Tensor:
+    """Return a matrix with the same singular vectors and all singular values near 1, by Newton-Schulz iterations.
+
+    Each is X ↦ a X + b (X Xᵀ) X + c (X Xᵀ)² X. They are made on the small square X Xᵀ, whose polynomials commute: the iterate
+    itself, often ten times as wide, is needed at the end alone.
+
+    Parameters
+    ----------
+    least
+        The norm by which the matrix is divided is at least this.
+    """
+    a, b, c = coefficients
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    wide = wide / wide.norm().clamp(min=least)
+    square = wide @ wide.T
+    identity = torch.eye(len(square), dtype=square.dtype, device=square.device)
+    product = identity
+    for _ in range(steps):
+        factor = a * identity + b * square + c * (square @ square)
+        product = factor @ product
+        square = factor @ square @ factor
+    result = product @ wide
+    return result if matrix.shape[0] <= matrix.shape[1] else result.T
 
 
 def adam(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
