@@ -91,7 +91,13 @@ def interpolate(first: PolarBones, second: PolarBones, weight: np.ndarray | floa
 
 
 def loosened(
-    poses: np.ndarray, skeleton: Skeleton, joints: np.ndarray, turn: float, stretch: float, rng: np.random.Generator
+    poses: np.ndarray,
+    skeleton: Skeleton,
+    joints: np.ndarray,
+    turn: float,
+    stretch: float,
+    rng: np.random.Generator,
+    amount: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Return poses (N, K, 2) float32 whose bones that end at these joints are turned and stretched at random, each by itself.
 
@@ -102,10 +108,14 @@ def loosened(
     turn, stretch
         Standard deviations of the angle in radians and of the logarithm of the length, of normal draws that are cut off at
         `_FARTHEST` of them.
+    amount
+        Of both: one number, or (N,) for each pose.
     """
     polar = to_polar(poses.astype(np.float64), skeleton)
     moved = np.isin(skeleton.tree_ends[:, 1], joints)
-    turns, stretches = np.clip(rng.standard_normal((2, len(poses), moved.sum())), -_FARTHEST, _FARTHEST)
+    turns, stretches = np.clip(rng.standard_normal((2, len(poses), moved.sum())), -_FARTHEST, _FARTHEST) * np.reshape(
+        amount, (-1, 1)
+    )
     polar.angle[:, moved] += turn * turns
     polar.log_length[:, moved] += stretch * stretches
     return from_polar(polar, skeleton).astype(np.float32)

@@ -62,6 +62,19 @@ def test_then_a_share_takes_found_poses():
     assert counts[:3].min() > 15
 
 
+def test_found_poses_are_loosened_less():
+    renewal = RenewalOptions(share=0.5, loosening=0.1)
+    _, animated = frames(1.0, count=400, turn=0.4, kind=RenewedFrames, renewal=renewal, **STILL)
+    animated.found = FoundPoses(1, 15)
+    animated.found.renew(STANDING[None])
+    taken = animated.draw(StepRandom(0, "x", 0))[2].numpy()
+    off = np.abs(taken[:, None] - np.stack([STANDING, waving()])).max(axis=(2, 3))
+    is_found = off.argmin(axis=1) == 0
+    assert 140 < is_found.sum() < 260
+    found, others = (off.min(axis=1)[chosen].mean() for chosen in (is_found, ~is_found))
+    assert 0.05 < found / others < 0.2
+
+
 def objective(steps=6):
     architecture = DetectorArchitecture(joints=15, **SMALL)
     networks = [initialised(NETWORKS[name], architecture, 0, name, CPU) for name in ("phi", "eta")]

@@ -23,6 +23,8 @@ class RenewalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         Steps from one renewal to the next.
     share
         Of the animated people that take found poses from then on; the others keep to the method's.
+    loosening
+        Of found poses, as a share of that of the others: they err already, most of all at the ends of limbs.
     images
         So many training images are looked at, the same at each renewal.
     """
@@ -30,6 +32,7 @@ class RenewalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     first: Share = 0.25
     every: Count = 500
     share: Share = 0.7
+    loosening: Share = 0.5
     images: Count = 3000
 
 

@@ -71,16 +71,16 @@ class AnimatedFrames(LabelledFrames):
     def animate(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return so many animated images, their scenes, (n, 3, S, S) as the detector sees them, and poses (n, K, 2)."""
         animation, limbs = self.animation, self.puppets.anatomy.limbs
-        poses = self.poses_to_take(count, rng)
-        poses = loosened(poses, self.skeleton, limbs[:, 1], animation.turn, animation.stretch, rng)
+        poses, amount = self.poses_to_take(count, rng)
+        poses = loosened(poses, self.skeleton, limbs[:, 1], animation.turn, animation.stretch, rng, amount)
         scenes = self.scenes[rng.integers(len(self.scenes), size=count)]
         drawn = self.puppets.draw(poses, scenes, animation.appearances, animation.behind, rng)
         seen = as_seen(drawn, scenes, self.images.shape[-1], self.contrast, self.images.device)
         return *seen, torch.from_numpy(poses).to(self.images.device)
 
-    def poses_to_take(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return poses (n, K, 2), not loosened."""
-        return self.prior[rng.integers(len(self.prior), size=count)]
+    def poses_to_take(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return poses (n, K, 2), and by what share of the options each is to be loosened (n,)."""
+        return self.prior[rng.integers(len(self.prior), size=count)], np.ones(count)
 
 
 class AnimatedObjective(SupervisedObjective):

@@ -42,13 +42,14 @@ class RenewedFrames(AnimatedFrames):
 
     found: FoundPoses | None = None
 
-    def poses_to_take(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        poses = super().poses_to_take(count, rng)
+    def poses_to_take(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        poses, amount = super().poses_to_take(count, rng)
         if self.found is None or not self.found.known:
-            return poses
+            return poses, amount
         chosen = rng.random(count) < self.animation.renewal.share
         rows = rng.integers(len(self.found.poses), size=count)
-        return np.where(chosen[:, None, None], self.found.poses.cpu().numpy()[rows], poses)
+        found = self.found.poses.cpu().numpy()[rows]
+        return np.where(chosen[:, None, None], found, poses), np.where(chosen, self.animation.renewal.loosening, amount)
 
 
 class RenewedObjective(AnimatedObjective):
