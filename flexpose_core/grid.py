@@ -327,7 +327,9 @@ class Grid:
     def animation_params(self) -> dict[str, Any]:
         """Return what the picture of animated people depends on beside its files."""
         usual = AnimationOptions()
-        shown = msgspec.structs.replace(self.config.animation, steps=usual.steps, share=usual.share)
+        shown = msgspec.structs.replace(
+            self.config.animation, steps=usual.steps, share=usual.share, renewal=usual.renewal
+        )
         return plain({"animation": shown, "seed": 0})
 
     @property

@@ -56,7 +56,7 @@ class AnimationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         For methods whose poses are renewed by what is found.
     """
 
-    steps: Count = 3000
+    steps: Count = 6000
     share: Share = 0.8
     appearances: Count = 4
     behind: Share = 0.3

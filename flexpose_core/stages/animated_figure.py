@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from flexpose_core import seeds
+from flexpose_core.geometry import loosened
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.rendering.charts import picture_figure, write_figure
@@ -27,7 +28,7 @@ def draw_animated_people(
     out_png: Path,
     out_svg: Path,
 ) -> None:
-    """Draw the annotated images, people in them in poses of the annotation set, and these poses over them.
+    """Draw the annotated images, people in them in loosened poses of the annotation set, and these poses over them.
 
     Raises
     ------
@@ -40,6 +41,8 @@ def draw_animated_people(
     people = cut_out(annotated, shots, pictures, image_cache)
     rng, wanted = seeds.rng(seed, "animated_figure"), complete_poses(poses, pose_cache)
     taken = wanted[rng.choice(len(wanted), min(_COLUMNS * _BANDS, len(wanted)), replace=False)]
+    limbs = people.puppets.anatomy.limbs[:, 1]
+    taken = loosened(taken, annotated.skeleton, limbs, animation.turn, animation.stretch, rng)
     scenes = people.grounds[rng.integers(len(people.grounds), size=len(taken))]
     drawn = enlarge(people.puppets.draw(taken, scenes, animation.appearances, animation.behind, rng), _SIDE)
     rows_shown, names = (
