@@ -49,8 +49,7 @@ def computes_bfloat16(device: torch.device) -> bool:
     return any(able.get(name, False) for name in _BFLOAT16)
 
 
-def arithmetic() -> str:
-    """Return what the numbers of a run on this machine depend on beside the libraries, such as "AVX512 with bfloat16"."""
-    device = pick_device()
+def arithmetic(device: torch.device) -> str:
+    """Return what numbers computed there depend on beside the libraries, such as "AVX512 with bfloat16"."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     return f"{name} {'with' if computes_bfloat16(device) else 'without'} bfloat16"

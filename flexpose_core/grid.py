@@ -211,10 +211,7 @@ class Grid:
             gan = msgspec.structs.replace(usual.gan, average_decay=options.gan.average_decay)
             own = msgspec.structs.replace(own, steps=usual.supervision.steps, weight=usual.supervision.weight)
             options = msgspec.structs.replace(options, gan=gan, supervision=own)
-            animating = self.config.animation
-            if run.method.supervision != "renewed":
-                animating = msgspec.structs.replace(animating, renewal=AnimationOptions().renewal)
-            animation = {"animation": animating}
+            animation = {"animation": self._animation(run.method.supervision)}
         return plain({"options": options, **animation, "seed": run.seed, "supervision": run.method.supervision})
 
     def cell_params(self, name: str) -> dict[str, Any]:
@@ -240,7 +237,7 @@ class Grid:
         target = run.cell.target
         animated = any(of.method.animates for of in behind)
         return {
-            **({"animation": self._plain_part("animation")} if animated else {}),
+            **({"animation": plain(self._animation(*(of.method.supervision for of in behind)))} if animated else {}),
             "cells": plain({of.cell_name: of.cell for of in behind}),
             "datasets": self._plain_parts("datasets", sorted({run.cell.target, *run.cell.sources})),
             "detector": self._plain_part(
@@ -326,10 +323,7 @@ class Grid:
 
     def animation_params(self) -> dict[str, Any]:
         """Return what the picture of animated people depends on beside its files."""
-        usual = AnimationOptions()
-        shown = msgspec.structs.replace(
-            self.config.animation, steps=usual.steps, share=usual.share, renewal=usual.renewal
-        )
+        shown = msgspec.structs.replace(self._animation(), share=AnimationOptions().share)
         return plain({"animation": shown, "seed": 0})
 
     @property
@@ -337,6 +331,15 @@ class Grid:
         """The figures that the configuration gives cells to, the page to explore apart."""
         names = [name for name in self.config.figures.__struct_fields__ if name != "explorer"]
         return [name for name in names if getattr(self.config.figures, name)]
+
+    def _animation(self, *supervisions: str) -> AnimationOptions:
+        """Return the options of animating, the usual ones in the place of those that do not count for these ways to supervise."""
+        options, usual = self.config.animation, AnimationOptions()
+        if "animated" not in supervisions:
+            options = msgspec.structs.replace(options, steps=usual.steps)
+        if "renewed" not in supervisions:
+            options = msgspec.structs.replace(options, renewal=usual.renewal)
+        return options
 
     def _detector(self, run: Run) -> DetectorOptions:
         return self.config.detectors.get(run.cell.target, self.config.detector)

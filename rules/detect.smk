@@ -36,7 +36,7 @@ rule train_detector:
     threads: 1
     resources:
         mem_mb=memory(2500),
-        runtime=40,
+        runtime=70,
         gpu=1,
     params:
         cell=lambda wildcards: GRID.detector_params(wildcards.cell),

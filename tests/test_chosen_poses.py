@@ -17,7 +17,7 @@ from flexpose_core.stages import find_poses as module
 from flexpose_core.stages.compose_chosen import compose_chosen
 from flexpose_core.stages.find_poses import MOST, find_poses
 from flexpose_core.stages.train_detector import frames_of
-from flexpose_core.training.objectives.renewed import found_in_both_views
+from flexpose_core.training.both_views import found_in_both_views
 
 assert caches  # the fixture
 

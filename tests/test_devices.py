@@ -35,7 +35,7 @@ def test_processors_that_only_imitate_bfloat16_are_spared_it(monkeypatch, able, 
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert product_type() == expected
     assert product_type(enabled=False) == torch.float32
-    assert devices.arithmetic().endswith(" with bfloat16" if expected == torch.bfloat16 else " without bfloat16")
+    assert devices.arithmetic(CPU).endswith(" with bfloat16" if expected == torch.bfloat16 else " without bfloat16")
 
 
 def test_a_torch_that_does_not_know_its_processor_computes_in_single_precision(monkeypatch):

@@ -367,3 +367,26 @@ def test_a_cells_own_configuration_leaves_out_what_it_does_not_depend_on():
     assert "upright-everyday-flexpose_s0" in changed
     assert "upright-studio-direct_s0" in changed
     assert not changed & {"upright-aligned_s0", "upright-everyday-direct_s0", "upright-mixup_s0"}
+
+
+@pytest.mark.parametrize(
+    ("option", "supervisions"),
+    [
+        ({"steps": 7}, {"animated"}),
+        ({"renewal": {"every": 7}}, {"renewed"}),
+        ({"renewal": {"steps": 7}}, {"renewed"}),
+        ({"turn": 0.1}, {"animated", "renewed"}),
+    ],
+)
+def test_options_of_animating_count_for_those_that_animate_so(option, supervisions):
+    raw = raw_config()
+    before = Grid(load_config(raw))
+    raw["animation"] = option
+    after = Grid(load_config(raw))
+    expected = {name for name, run in before.runs.items() if run.method.supervision in supervisions}
+    assert expected
+    for function in ("detector_params", "cell_config"):
+        changed = {name for name in before.runs if getattr(before, function)(name) != getattr(after, function)(name)}
+        assert changed == expected, function
+    shown = before.animation_params() != after.animation_params()
+    assert shown == ("turn" in option)

@@ -7,7 +7,6 @@ from importlib import metadata
 
 from conftest import ROOT
 
-from flexpose_core.devices import arithmetic
 from flexpose_core.files import write_json
 from flexpose_core.stages.reporting import state_origin
 from flexpose_core.stamp import library_versions
@@ -29,5 +28,4 @@ def test_the_origin_is_added_to_what_is_there(tmp_path):
     assert written["mse"] == 3.0
     assert written["origin"] == {
         "code": "abc", "options": {"options": {"steps": 4}}, "seed": 2, "versions": library_versions(),
-        "arithmetic": arithmetic(),
     }  # fmt: skip

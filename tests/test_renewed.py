@@ -13,13 +13,13 @@ from flexpose_core.options.detector import DetectorArchitecture, SupervisionOpti
 from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.train_detector import initialised
+from flexpose_core.training.both_views import found_in_both_views
 from flexpose_core.training.objectives.animated import AnimatedFrames
 from flexpose_core.training.objectives.keypoint_gan import Frames
 from flexpose_core.training.objectives.renewed import (
     FoundPoses,
     RenewedFrames,
     RenewedObjective,
-    found_in_both_views,
     is_due,
 )
 

@@ -23,6 +23,13 @@ def test_imports_are_followed_and_unrelated_modules_are_not():
     assert "flexpose_core.stages.tabulate" not in found
 
 
+def test_finding_and_training_do_not_depend_on_how_people_are_animated():
+    for stage in ("find_poses", "train_detector", "evaluate"):
+        found = imported_modules(f"flexpose_core.stages.{stage}")
+        assert "flexpose_core.training.objectives.keypoint_gan" in found
+        assert not {name for name in found if "animat" in name or "renew" in name}
+
+
 @pytest.fixture
 def stamp_of_copy(tmp_path):
     """Stamp the stage in a copy of the package, in a process of its own, as the workflow would after an edit."""

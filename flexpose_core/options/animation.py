@@ -17,8 +17,10 @@ class RenewalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     Parameters
     ----------
+    steps
+        Of the training, in the place of `AnimationOptions.steps`: found poses go on becoming better.
     first
-        Share of the steps after which this begins.
+        Share of the steps after which this begins; at 0 it begins with the second renewal, as nothing is learnt before.
     every
         Steps from one renewal to the next.
     share
@@ -29,6 +31,7 @@ class RenewalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         So many training images are looked at, the same at each renewal.
     """
 
+    steps: Count = 6000
     first: Share = 0.25
     every: Count = 500
     share: Share = 0.7
@@ -56,7 +59,7 @@ class AnimationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         For methods whose poses are renewed by what is found.
     """
 
-    steps: Count = 6000
+    steps: Count = 3000
     share: Share = 0.8
     appearances: Count = 4
     behind: Share = 0.3

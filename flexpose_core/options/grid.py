@@ -35,7 +35,7 @@ class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     supervision: Literal["none", "added", "alone", "animated", "renewed"] = "none"
     """What the detector learns from the images of the shots: nothing, a loss beside KeypointGAN's ("added"), or all that it
     learns: from these images "alone", or besides from the people in them, "animated" to take the method's poses; "renewed": as
-    "animated", in poses that are more and more those that the detector itself finds in the target's images."""
+    "animated", later mostly in poses that the detector itself finds in the target's images."""
 
     @property
     def sees_sources(self) -> bool:

@@ -25,7 +25,7 @@ from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
 from flexpose_core.stages.measure_poses import gathered, measured, read_parts
 from flexpose_core.stages.train_detector import DETECTOR_KIND, DetectorOptions, channels_last, frames_of
-from flexpose_core.training.checkpoint import load_into, load_weights
+from flexpose_core.training.checkpoint import load_into, load_weights, read_header
 from flexpose_core.training.objectives.keypoint_gan import Frames
 
 _BATCH = 256
@@ -51,8 +51,9 @@ def evaluate(
     Choices are made on `val`; tables are drawn from `test`. `test_floor` is what always answering the mean pose of `train`
     gives: a detector must beat it to make sense. `annotation_set_missing` is how many poses fewer than asked for the annotation
     set has. `distribution` compares the annotation set with the validation poses, and `distribution_floor` the target's own
-    training poses: real against real. The predictions in the picture carry the better left/right labelling, as in the
-    flip-aware metrics.
+    training poses: real against real. `arithmetic` is what the detector was trained with
+    (`devices.arithmetic`). The predictions in the picture carry the better left/right labelling, as in the flip-aware
+    metrics.
 
     Parameters
     ----------
@@ -74,6 +75,7 @@ def evaluate(
     detector, _, architecture, skeleton = load_detector(detector_weights, device)
     annotations, reference = load_cache(pose_set), load_cache(train)
     metrics: dict[str, Any] = {**description, "annotation_set_size": len(annotations)}
+    metrics["arithmetic"] = read_header(detector_weights)["extra"].get("arithmetic", "not stated")
     metrics["annotation_set_missing"] = annotations.attributes.get("missing", 0)
     if adaptation is not None:
         found = read_json(adaptation)

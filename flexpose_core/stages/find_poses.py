@@ -14,8 +14,8 @@ from flexpose_core.poses.cache import PoseSet, load_cache, write_cache
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
 from flexpose_core.stages.evaluate import load_detector
 from flexpose_core.stages.train_detector import frames_of
+from flexpose_core.training.both_views import found_in_both_views
 from flexpose_core.training.checkpoint import read_header
-from flexpose_core.training.objectives.renewed import found_in_both_views
 
 MOST = 10_000
 """Images looked at: more say little more of a distribution."""

@@ -26,7 +26,6 @@ import msgspec
 
 import flexpose_core
 from flexpose_core.datasets.untrusted import inside, name_inside, one_line
-from flexpose_core.devices import arithmetic
 from flexpose_core.errors import DataError, FlexPoseError
 from flexpose_core.files import atomic_path, read_json, write_json
 from flexpose_core.grid import Grid
@@ -203,10 +202,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print_origin(origin: dict[str, Any]) -> None:
-    here = {"code": code_stamp("flexpose_core.stages.evaluate"), "arithmetic": arithmetic(), **library_versions()}
+    here = {"code": code_stamp("flexpose_core.stages.evaluate"), **library_versions()}
     versions = origin.get("versions")
-    stated = {name: origin.get(name) for name in ("code", "arithmetic")}
-    there = {**stated, **(versions if isinstance(versions, dict) else {})}
+    there = {"code": origin.get("code"), **(versions if isinstance(versions, dict) else {})}
     for name in sorted({*here, *there}):
         if here.get(name) != there.get(name):
             print(f"{name}: exported with {there.get(name)}, here {here.get(name)}")

@@ -14,7 +14,6 @@ import cv2
 import torch
 
 from flexpose_core.allocation import keep_freed_memory
-from flexpose_core.devices import arithmetic
 from flexpose_core.errors import FlexPoseError, OutputError
 from flexpose_core.files import read_json, write_json
 from flexpose_core.stamp import library_versions
@@ -106,15 +105,9 @@ def reporting(log: str | Path, threads: int) -> Iterator[None]:
 
 
 def state_origin(metrics: str | Path, code: str, options: dict[str, Any], seed: int) -> None:
-    """Add to a metrics file what it was made with: code stamp, options, seed, the versions of all libraries, the arithmetic.
+    """Add to a metrics file what it was made with: code stamp, options, seed, and the versions of all libraries.
 
     Apart from the stages, so that a stage's own stamp does not depend on how this is written.
     """
-    origin = {
-        "code": code,
-        "options": options,
-        "seed": seed,
-        "versions": library_versions(),
-        "arithmetic": arithmetic(),
-    }
+    origin = {"code": code, "options": options, "seed": seed, "versions": library_versions()}
     write_json(metrics, {**read_json(metrics), "origin": origin})

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from flexpose_core import seeds
-from flexpose_core.devices import pick_device
+from flexpose_core.devices import arithmetic, pick_device
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest
 from flexpose_core.models.keypoint_gan import Detector, ImageToSkeleton, SkeletonToKeypoints
@@ -84,11 +84,13 @@ def train_animated(
     animated = (RenewedFrames if renewed else AnimatedFrames)(
         labelled, people.puppets, prior, people.grounds, animation, options.contrast
     )
-    supervision = msgspec.structs.replace(options.supervision, steps=animation.steps)
+    steps = animation.renewal.steps if renewed else animation.steps
+    supervision = msgspec.structs.replace(options.supervision, steps=steps)
     detector, how = Detector(phi, eta), (options.gan.average_decay, supervision, options.mixed_precision)
     if isinstance(animated, RenewedFrames):
         rows = np.sort(seeds.rng(seed, "renewal").permutation(len(pictures))[: animation.renewal.images])
-        frames = frames_of(pictures, options.size, options.contrast)
+        # Few images, and seldom: not worth decoding all.
+        frames = frames_of(pictures, options.size, options.contrast, in_memory=0)
         objective: AnimatedObjective = RenewedObjective(detector, animated, frames, rows, *how)
     else:
         objective = AnimatedObjective(detector, animated, *how)
@@ -102,9 +104,15 @@ def train_animated(
             *(["renewed"] if renewed else []),
         ]
     )
-    train(objective, animation.steps, "animated", seed, work, identity, loop)
+    train(objective, steps, "animated", seed, work, identity, loop)
     tensors = {f"detector.{name}": value for name, value in objective.average.module.state_dict().items()}
-    save_weights(out_weights, tensors, DETECTOR_KIND, description, {"seed": seed, "steps": animation.steps})
+    save_weights(
+        out_weights,
+        tensors,
+        DETECTOR_KIND,
+        description,
+        {"seed": seed, "steps": steps, "arithmetic": arithmetic(device)},
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from flexpose_core import seeds
-from flexpose_core.devices import pick_device
+from flexpose_core.devices import arithmetic, pick_device
 from flexpose_core.errors import DataError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.detection import detection_metrics
@@ -159,7 +159,13 @@ def train_detector(
     tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
     if supervision != "alone":
         tensors |= {f"psi.{name}": value for name, value in psi.state_dict().items()}
-    save_weights(out_weights, tensors, DETECTOR_KIND, description, {"seed": seed, "steps": steps})
+    save_weights(
+        out_weights,
+        tensors,
+        DETECTOR_KIND,
+        description,
+        {"seed": seed, "steps": steps, "arithmetic": arithmetic(device)},
+    )
 
 
 def labelled_frames(

@@ -101,7 +101,11 @@ def gradient_norms(optimisers: Mapping[str, torch.optim.Optimizer]) -> dict[str,
 
 @torch.no_grad()
 def weights_norm(networks: Mapping[str, nn.Module]) -> float:
-    """Return the 2-norm of all weights and buffers, which is not finite if one of them is not."""
-    tensors = [value for network in networks.values() for value in network.state_dict().values()]
+    """Return the 2-norm of all weights and buffers, which is not finite if one of them is not.
+
+    A network whose attribute `watched` is False does not count.
+    """
+    watched = [network for network in networks.values() if getattr(network, "watched", True)]
+    tensors = [value for network in watched for value in network.state_dict().values()]
     floating = [tensor for tensor in tensors if tensor.is_floating_point()]
     return float(nn.utils.get_total_norm(floating)) if floating else 0.0

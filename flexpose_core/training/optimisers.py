@@ -41,7 +41,10 @@ def muon(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Muon:
 
 
 class SinglePrecisionMuon(torch.optim.Muon):
-    """Torch's Muon in float32: torch's own is in bfloat16 wherever it runs, which takes a processor without it most of a step."""
+    """Torch's Muon in float32: torch's own is in bfloat16 wherever it runs, which takes a processor without it most of a step.
+
+    With Nesterov's momentum, and steps as large as Adam's ("match_rms_adamw"), whatever the options say of these.
+    """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

@@ -122,7 +122,8 @@ def note(text: str, began: float) -> None:
     print(f"{time.monotonic() - began:5.0f} s  {text}", flush=True)
 
 
-def disturb(run: Run, began: float) -> None:
+def disturb(run: Run, began: float) -> dict[str, str]:
+    """Run and disturb the workflow until its Snakemake is killed; returns the detectors that still ran then."""
     process = run.on_slurm()
     try:
         job = wait_for("a running conversion", lambda: first("convert", "RUNNING"), process)
@@ -139,7 +140,8 @@ def disturb(run: Run, began: float) -> None:
         job = wait_for("a job killed for its memory", lambda: first("pretrain_eta", "OUT_OF_MEMORY")
                        or first("pretrain_eta", "FAILED") or first("pretrain_eta", "CANCELLED"), process)  # fmt: skip
         note(f"job {job} killed with {memory(job)}", began)
-        again = wait_for("the job with more memory", lambda: first("pretrain_eta", "COMPLETED"), process)
+        what = jobs("pretrain_eta", state_of(job))[job]
+        again = wait_for("the job with more memory", lambda: first("pretrain_eta", "COMPLETED", what), process)
         note(f"came back as job {again} with {memory(again)}", began)
         if (memory(job), memory(again)) != ("200M", "2000M"):
             raise FailedError(f"expected 200M and then 2000M, found {memory(job)} and {memory(again)}")
@@ -147,31 +149,38 @@ def disturb(run: Run, began: float) -> None:
         job = wait_for("a running detector", lambda: first("train_detector", "RUNNING"), process)
         if "gpu:1" not in slurm("scontrol", "show", "job", job):
             raise FailedError(f"job {job}, a detector: expected one GPU, found none")
+        orphans = jobs("train_detector", "RUNNING")
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     note(f"Snakemake killed while job {job}, a detector with one GPU, runs", began)
+    return orphans
 
 
 def memory(job: str) -> str:
     return re.findall(r"MinMemoryNode=(\S+)", slurm("scontrol", "show", "job", job))[0]
 
 
-def first(rule: str, state: str) -> str:
-    """The first of `jobs`, "" if there is none."""
-    return next(iter(jobs(rule, state)), "")
+def first(rule: str, state: str, wildcards: str = "") -> str:
+    """The first of `jobs`, of these wildcards if any are given; "" if there is none."""
+    return next((job for job, own in jobs(rule, state).items() if wildcards in ("", own)), "")
 
 
-def way_back(run: Run, began: float) -> None:
+def state_of(job: str) -> str:
+    return re.findall(r"JobState=(\S+)", slurm("scontrol", "show", "job", job))[0]
+
+
+def way_back(run: Run, orphans: dict[str, str], began: float) -> None:
     """What docs/cluster.md says to do after Snakemake itself was killed, when a job has finished in between."""
     name = run.run_id()
-    orphan = jobs("train_detector", "RUNNING")
-    wait_for("the end of the orphaned detectors", lambda: orphan.keys() <= jobs("train_detector", "COMPLETED").keys())
+    wait_for("the end of the orphaned detectors", lambda: all(state_of(job) != "RUNNING" for job in orphans))
+    if any(state_of(job) != "COMPLETED" for job in orphans):
+        raise FailedError(f"expected the orphans COMPLETED, found {[state_of(job) for job in orphans]}")
     slurm("scancel", "--name", name)
     wait_for("no job of the killed run", lambda: not slurm("squeue", "--noheader", "--name", name))
     finish(run.start("--unlock"), "unlocking")
     removed = run.remove_untracked()
-    left = {f"results/cells/{cell}/detector.safetensors" for cell in orphan.values()}
+    left = {f"results/cells/{cell}/detector.safetensors" for cell in orphans.values()}
     # Other jobs may have ended too before they were cancelled.
     if not left or not left <= set(removed):
         raise FailedError(f"expected {sorted(left)} among the outputs that nothing is known of, found {removed}")
@@ -185,8 +194,7 @@ def compare(folder: Path, configs: list[str], began: float) -> None:
     try:
         finish(undisturbed.start("--cores", "all"), "the undisturbed run")
         note("undisturbed local run", began)
-        disturb(run, began)
-        way_back(run, began)
+        way_back(run, disturb(run, began), began)
     except (FailedError, subprocess.SubprocessError):
         for each in (undisturbed, run):
             print(

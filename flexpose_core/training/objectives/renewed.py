@@ -14,16 +14,16 @@ from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.animation import RenewalOptions
 from flexpose_core.options.detector import SupervisionOptions
 from flexpose_core.seeds import StepRandom
-from flexpose_core.skeletons import Skeleton
+from flexpose_core.training.both_views import found_in_both_views
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective
 from flexpose_core.training.objectives.keypoint_gan import Frames
-
-_BATCH = 256
 
 
 class FoundPoses(nn.Module):
     """Poses found in images (n, K, 2), in 0..1, of which none is known at first; a checkpoint holds them."""
 
+    watched = False
+    """They are no weights whose growth would tell of a training that diverges."""
     poses: Tensor
     known: Tensor
 
@@ -80,7 +80,10 @@ class RenewedObjective(AnimatedObjective):
     def step(self, step: int, random: StepRandom) -> dict[str, Tensor]:
         if is_due(step, self.options.steps, self.renewal):
             detector, device = self.average.module, self.found.poses.device
-            self.found.renew(found_in_both_views(detector, self.frames, self.rows, self.labelled.skeleton, device))
+            found = found_in_both_views(detector, self.frames, self.rows, self.labelled.skeleton, device)
+            # Of weights that are not finite the loop says so at its next look at them.
+            if np.isfinite(found).all():
+                self.found.renew(found)
         return super().step(step, random)
 
 
@@ -88,19 +91,3 @@ def is_due(step: int, steps: int, renewal: RenewalOptions) -> bool:
     """Return whether poses are renewed before this step, of so many in all."""
     first = round(renewal.first * steps)
     return step >= max(first, 1) and (step - first) % renewal.every == 0
-
-
-@torch.no_grad()
-def found_in_both_views(
-    detector: nn.Module, frames: Frames, rows: np.ndarray, skeleton: Skeleton, device: torch.device
-) -> np.ndarray:
-    """Return the mean of what is found in each image and in its mirror image, mirrored back: (n, K, 2) float32 in 0..1."""
-    detector.eval()
-    flip = torch.as_tensor(skeleton.flip_permutation, device=device)
-    parts = []
-    for some in torch.from_numpy(rows).split(_BATCH):
-        images, backgrounds = frames.take(some, device)
-        mirrored = detector(images.flip(3), backgrounds.flip(3))[:, flip]
-        mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
-        parts.append(((detector(images, backgrounds) + mirrored) / 2).cpu().numpy())
-    return np.concatenate(parts)

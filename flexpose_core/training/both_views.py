@@ -1,0 +1,28 @@
+"""What a detector finds in images, seen as they are and mirrored."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from flexpose_core.skeletons import Skeleton
+from flexpose_core.training.objectives.keypoint_gan import Frames
+
+_BATCH = 256
+
+
+@torch.no_grad()
+def found_in_both_views(
+    detector: nn.Module, frames: Frames, rows: np.ndarray, skeleton: Skeleton, device: torch.device
+) -> np.ndarray:
+    """Return the mean of what is found in each image and in its mirror image, mirrored back: (n, K, 2) float32 in 0..1."""
+    detector.eval()
+    flip = torch.as_tensor(skeleton.flip_permutation, device=device)
+    parts = []
+    for some in torch.from_numpy(rows).split(_BATCH):
+        images, backgrounds = frames.take(some, device)
+        mirrored = detector(images.flip(3), backgrounds.flip(3))[:, flip]
+        mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
+        parts.append(((detector(images, backgrounds) + mirrored) / 2).cpu().numpy())
+    return np.concatenate(parts)
