@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from flexpose_core import seeds
 from flexpose_core.errors import CheckpointError, OutputError, StoppedError, TrainingError
+from flexpose_core.training import resuming
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train, warmup_cosine, warmup_linear
 
@@ -72,6 +73,20 @@ def test_resumed_equals_uninterrupted(tmp_path):
     train(resumed, 40, "toy", 3, tmp_path / "b", options=EAGER)
     assert resumed.steps == list(range(23, 40))
     assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("kind", ["the same", "another"])
+def test_a_training_that_goes_on_in_another_arithmetic_says_so(tmp_path, monkeypatch, capsys, kind):
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(5), 8, "toy", 3, tmp_path, options=EAGER)
+    here = resuming.arithmetic(torch.device("cpu"))
+    if kind == "another":
+        monkeypatch.setattr(resuming, "arithmetic", lambda device: "an abacus")
+    resumed = Regression()
+    train(resumed, 8, "toy", 3, tmp_path, options=EAGER)
+    assert resumed.steps == [5, 6, 7]
+    said = f"was computed on {here}, here is an abacus: the result is of both" in capsys.readouterr().out
+    assert said == (kind == "another")
 
 
 @pytest.mark.parametrize("last", [False, True])

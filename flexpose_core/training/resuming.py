@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from flexpose_core.devices import arithmetic
 from flexpose_core.errors import CheckpointError
 from flexpose_core.training.checkpoint import load_weights, read_header, save_weights
 from flexpose_core.training.health import Health
@@ -44,6 +45,9 @@ class Checkpoints:
             except CheckpointError as error:
                 tqdm.write(f"not resumed: {error}")
                 continue
+            before, here = header["extra"].get("arithmetic"), _arithmetic_of(objective)
+            if before != here:
+                tqdm.write(f"resumed: {path} was computed on {before}, here is {here}: the result is of both")
             _load_state(objective, tensors)
             health.restore(header["extra"]["health"])
             self.saved, self.good = int(header["extra"]["step"]), not health.suspicious
@@ -83,7 +87,13 @@ def _save_state(objective: Resumable, path: Path, step: int, fingerprint: dict, 
     for name, optimiser in objective.optimisers.items():
         for index, entries in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{name}/{index}/{key}": torch.as_tensor(value) for key, value in entries.items()}
-    save_weights(path, tensors, _KIND, fingerprint, {"step": step, "health": health.state()})
+    extra = {"step": step, "health": health.state(), "arithmetic": _arithmetic_of(objective)}
+    save_weights(path, tensors, _KIND, fingerprint, extra)
+
+
+def _arithmetic_of(objective: Resumable) -> str:
+    weights = (value for network in objective.networks.values() for value in network.state_dict().values())
+    return arithmetic(next(weights).device)
 
 
 def _load_state(objective: Resumable, tensors: dict[str, Tensor]) -> None:
