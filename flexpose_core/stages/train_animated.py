@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from flexpose_core import seeds
-from flexpose_core.devices import arithmetic, pick_device
+from flexpose_core.devices import pick_device
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest
 from flexpose_core.models.keypoint_gan import Detector, ImageToSkeleton, SkeletonToKeypoints
@@ -21,15 +21,15 @@ from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.images import EncodedImages
 from flexpose_core.rendering.animation import Puppets, anatomy_of, stands_out
 from flexpose_core.stages.train_detector import (
-    DETECTOR_KIND,
     ETA_KIND,
     complete_poses,
     described,
     frames_of,
     initialised,
     places_of,
+    save_detector,
 )
-from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
+from flexpose_core.training.checkpoint import load_into, load_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective, as_seen
 from flexpose_core.training.objectives.renewed import RenewedFrames, RenewedObjective
@@ -105,14 +105,7 @@ def train_animated(
         ]
     )
     train(objective, steps, "animated", seed, work, identity, loop)
-    tensors = {f"detector.{name}": value for name, value in objective.average.module.state_dict().items()}
-    save_weights(
-        out_weights,
-        tensors,
-        DETECTOR_KIND,
-        description,
-        {"seed": seed, "steps": steps, "arithmetic": arithmetic(device)},
-    )
+    save_detector(out_weights, {"detector": objective.average.module}, description, seed, steps, device)
 
 
 @dataclass(frozen=True)

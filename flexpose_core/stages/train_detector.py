@@ -155,17 +155,30 @@ def train_detector(
         )
         train(objective, steps, "keypoint_gan", seed, work, identity, loop)
 
-    detector = objective.average.module
-    tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
-    if supervision != "alone":
-        tensors |= {f"psi.{name}": value for name, value in psi.state_dict().items()}
-    save_weights(
-        out_weights,
-        tensors,
-        DETECTOR_KIND,
-        description,
-        {"seed": seed, "steps": steps, "arithmetic": arithmetic(device)},
-    )
+    networks = {"detector": objective.average.module, **({} if supervision == "alone" else {"psi": psi})}
+    save_detector(out_weights, networks, description, seed, steps, device)
+
+
+def save_detector(
+    out: Path,
+    networks: dict[str, nn.Module],
+    description: dict[str, Any],
+    seed: int,
+    steps: int,
+    device: torch.device,
+) -> None:
+    """Write what `stages.evaluate.load_detector` loads: "detector", Φ and η as one network, and "psi", Ψ, if it was trained.
+
+    Parameters
+    ----------
+    device
+        Where they were trained.
+    """
+    tensors = {
+        f"{part}.{name}": value for part, network in networks.items() for name, value in network.state_dict().items()
+    }
+    stated = {"seed": seed, "steps": steps, "arithmetic": arithmetic(device)}
+    save_weights(out, tensors, DETECTOR_KIND, description, stated)
 
 
 def labelled_frames(
