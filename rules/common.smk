@@ -33,14 +33,19 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-def stamp(stage):
+def stage_stamp(stage):
     """The code stamp of a stage: editing the library reruns the stages that use what was edited."""
     return code_stamp(f"flexpose_core.stages.{stage}")
 
 
+def stamp(stage):
+    """A parameter, a stage's stamp. Asked for when a job is planned: each job of a cluster reads this file, twice, for one rule."""
+    return lambda wildcards: stage_stamp(stage)
+
+
 def reader_stamp(wildcards):
     """The code stamp of reading one dataset: editing another dataset's reader does not rerun it."""
-    return stamp("convert") + code_stamp(reader_module(GRID.config.datasets[wildcards.dataset]))
+    return stage_stamp("convert") + code_stamp(reader_module(GRID.config.datasets[wildcards.dataset]))
 
 
 def names(datasets):
@@ -159,12 +164,12 @@ def annotation_set_inputs(wildcards):
 
 def composer_stamp(wildcards):
     """The code stamp of composing a pose set: editing the baselines does not compose the others again."""
-    return stamp(GRID.pose_sets[wildcards.pose_set].method.composer)
+    return stage_stamp(GRID.pose_sets[wildcards.pose_set].method.composer)
 
 
 def trainer_stamp(wildcards):
     """The code stamp of training a detector: editing how images are animated does not train the others again."""
-    return stamp(GRID.run(wildcards.cell).method.trainer)
+    return stage_stamp(GRID.run(wildcards.cell).method.trainer)
 
 
 def detector_inputs(wildcards):
