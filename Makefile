@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= all
+PROCESSES ?= 2
 BIN := $(VENV)/bin
 
 .PHONY: environment table1 tables report test test-slurm test-faults lint schema clean
@@ -26,7 +27,7 @@ report: environment
 	$(BIN)/snakemake --report results/report.html
 
 test: environment lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile
 
 # A real Slurm of one node on this machine, and a run on it that is disturbed; Debian, as root.
 test-slurm: $(VENV)/.ready-cluster

@@ -5,7 +5,8 @@
 
 full-disk    the disk fills up before each stage, as root: one line names the file, nothing half-written stays, and the same
              command then finishes
-read-only    the same with a results folder that may not be written
+full-records the disk of Snakemake's own records (.snakemake) is full before each stage: with room again, the same command finishes
+read-only    full-disk with a results folder that may not be written
 two-at-once  a second Snakemake on the folder is refused; two with --nolock, or in clones that share the results, spoil nothing
 clock        set back during a run: Snakemake refuses outputs older than their inputs, and goes on after files are touched
 determinism  one core and two give the same bytes
@@ -133,6 +134,26 @@ class Faults:
                 self.run(project, target)
             self.compare(project, "full disk")
 
+    def full_records(self) -> None:
+        project = self.project("full_records")
+        with small_disk(project / ".snakemake"):
+            ballast = project / ".snakemake" / "ballast"
+            for target in READ_ONLY:
+                inputs = self.start(project, target, extra=("--omit-from", target))
+                demand(inputs.wait() == 0, f"{target}: its inputs", project / LOG)
+                fill(ballast, 0)
+                log = project / LOG
+                log.unlink(missing_ok=True)
+                status = self.start(project, target, cores=1).wait()
+                demand(
+                    status == 0 or "No space left on device" in log.read_text(), f"{target}: Snakemake to say why", log
+                )
+                ballast.unlink()
+                self.run(project, target)
+                print(f"full records: {target}: {status=}", flush=True)
+            self.run(project)
+            self.compare(project, "full records")
+
     def read_only(self) -> None:
         project = self.project("read_only")
         disk = project / "results"
@@ -214,6 +235,7 @@ class Faults:
 
 SCENARIOS: dict[str, Callable[[Faults], None]] = {
     "full-disk": Faults.full_disk,
+    "full-records": Faults.full_records,
     "read-only": Faults.read_only,
     "two-at-once": Faults.two_at_once,
     "clock": Faults.clock,
