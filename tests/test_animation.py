@@ -13,6 +13,7 @@ from interruption import check_that_it_resumes
 from test_keypoint_gan import CPU, NETWORKS, OPTIONS, SMALL, caches
 from test_supervised import shots
 
+from flexpose_core.anatomy import anatomy_of
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.geometry import flip
 from flexpose_core.models.keypoint_gan import Detector
@@ -24,7 +25,6 @@ from flexpose_core.rendering import charts
 from flexpose_core.rendering.animation import (
     Part,
     Puppets,
-    anatomy_of,
     limb_map,
     proportions_of,
     stands_out,

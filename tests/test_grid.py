@@ -208,6 +208,14 @@ def test_metrics_say_what_may_change():
         (lambda c: c.update(container="x.sif;touch$IFS/tmp/y"), "config: container"),
         (lambda c: c["detectors"].update({"faces": {}}), "detectors: expected one of"),
         (lambda c: c["detectors"].update({"everyday": {}}), "detectors.everyday: expected a dataset with images"),
+        (
+            lambda c: c["cells"]["upright-everyday-direct"].update(sources=["everyday", "faces-video"]),
+            "cells.upright-everyday-direct.sources: expected poses of skeleton body15, as the target's, found 'faces-video' of",
+        ),
+        (
+            lambda c: c["cells"]["faces-flexpose"].update(method="flexpose-animated"),
+            "cells.faces-flexpose.method: 'flexpose-animated' animates people: skeleton face68: expected one whose bones are",
+        ),
         (lambda c: c["detectors"].update({"people-all": {"sise": 32}}), "detectors.people-all: unknown key 'sise'"),
         (lambda c: c["methods"]["kde"].pop("baseline"), "methods.kde.baseline: expected options, found none"),
         (

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from raw_formats import FORMATS
 from raw_formats.ids import ids_of
+from test_grid import raw_config
 
 from flexpose_core.datasets import READERS, open_reader
 from flexpose_core.datasets.catalogue import CATALOGUE
 from flexpose_core.datasets.crops import from_crop
+from flexpose_core.datasets.options import skeleton_of
 from flexpose_core.errors import ConfigError, DataError
+from flexpose_core.options.config import load_config
 from flexpose_core.poses.images import decode_image
 from flexpose_core.skeletons import BODY15, FACE68
 
@@ -55,6 +58,18 @@ def test_round_trip(tree):
         columns = ("clip", "subject", "camera", "frame", "source")
         found = [np.concatenate([getattr(batch, column) for batch in batches]).tolist() for column in columns]
         assert list(zip(*found, strict=True)) == expected_ids
+
+
+def test_options_tell_the_skeleton(tree):
+    name, root, _ = tree
+    options = FORMATS[name].options_for(root)
+    assert skeleton_of(options) == open_reader(options, 0).skeleton.name
+
+
+@pytest.mark.parametrize("name", ["people-upright", "faces-wild"])
+def test_options_of_drawn_datasets_tell_the_skeleton(name):
+    options = load_config(raw_config()).datasets[name]
+    assert skeleton_of(options) == open_reader(options, 0).skeleton.name
 
 
 def test_a_person_facing_the_camera_has_the_left_at_larger_x(tree):

@@ -186,3 +186,12 @@ RealOptions = (
     | LspExtendedOptions
 )
 DatasetOptions = PeopleOptions | FacesOptions | RealOptions
+
+_OF_FACES = (FacesOptions, ThreeHundredVwOptions, WflwOptions)
+
+
+def skeleton_of(options: DatasetOptions) -> Literal["body15", "face68"]:
+    """Return the name of the skeleton of a dataset's poses."""
+    if isinstance(options, KeypointsJsonOptions):
+        return options.skeleton
+    return "face68" if isinstance(options, _OF_FACES) else "body15"

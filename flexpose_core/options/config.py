@@ -10,8 +10,9 @@ import msgspec
 from jsonschema.exceptions import best_match
 from msgspec import Meta
 
+from flexpose_core.anatomy import anatomy_of
 from flexpose_core.datasets.drawing.options import DrawingOptions
-from flexpose_core.datasets.options import DatasetOptions
+from flexpose_core.datasets.options import DatasetOptions, skeleton_of
 from flexpose_core.errors import ConfigError
 from flexpose_core.options.adaptation import GuidanceOptions
 from flexpose_core.options.animation import AnimationOptions
@@ -21,6 +22,7 @@ from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.options.figures import FigureOptions
 from flexpose_core.options.generator import GeneratorOptions, RegressorOptions, SampleOptions
 from flexpose_core.options.grid import Cell, GridOptions, MethodOptions, Name, TableOptions
+from flexpose_core.skeletons import skeleton_named
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -263,6 +265,7 @@ def _check_cells(config: Config) -> None:
             raise ConfigError(
                 f"config: {where}.sources: expected none for method {cell.method!r}, found {', '.join(cell.sources)}"
             )
+        _check_skeletons(config, where, cell)
         if method.poses != "target":
             _check_size(config, where, cell)
         if cell.layers == "auto" and origin.adaptation is not None:
@@ -270,6 +273,22 @@ def _check_cells(config: Config) -> None:
             msgspec.structs.replace(origin.adaptation, layers="auto")
         elif cell.layers is not None:
             config.generator.architecture.check_layers(cell.layers, f"{where}.layers")
+
+
+def _check_skeletons(config: Config, where: str, cell: Cell) -> None:
+    """Check what else the jobs of a cell would find out one after another."""
+    expected = skeleton_of(config.datasets[cell.target])
+    for source in cell.sources:
+        found = skeleton_of(config.datasets[source])
+        if found != expected:
+            raise ConfigError(
+                f"config: {where}.sources: expected poses of skeleton {expected}, as the target's, found {source!r} of {found}"
+            )
+    if config.methods[cell.method].animates:
+        try:
+            anatomy_of(skeleton_named(expected))
+        except ConfigError as error:
+            raise ConfigError(f"config: {where}.method: {cell.method!r} animates people: {error}") from error
 
 
 def _check_size(config: Config, where: str, cell: Cell) -> None:

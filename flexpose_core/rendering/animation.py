@@ -9,13 +9,12 @@ puppets of paper are animated; Hornung et al. 2007, Character animation from 2D 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
 import numpy as np
 
-from flexpose_core.errors import ConfigError
+from flexpose_core.anatomy import Anatomy, anatomy_of
 from flexpose_core.skeletons import Skeleton
 
 _CONTRAST = 14
@@ -39,65 +38,6 @@ _LENGTH_WEIGHT = 0.5
 """Of the lengths of limbs beside the places of trunk joints, where people like a pose are looked for."""
 _STIFFNESS = 0.25
 """How far from its axis, in sizes of the pose, a trunk joint must be to say as much of the width as the pose's size does."""
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """A skeleton's trunk and what hangs on it.
-
-    Parameters
-    ----------
-    trunk
-        (T,) joints: those on the way from the root to where the tree branches, and the left and right ones that hang on these.
-    axis
-        The root, and the last joint on that way.
-    trunk_lines, limbs
-        (·, 2) joints (parent, child); between two of the trunk, and all other bones.
-    chains
-        Places in `limbs`, from the trunk outwards, of each limb that hangs on the trunk.
-    """
-
-    trunk: np.ndarray
-    axis: tuple[int, int]
-    trunk_lines: np.ndarray
-    limbs: np.ndarray
-    chains: tuple[tuple[int, ...], ...]
-
-
-def anatomy_of(skeleton: Skeleton) -> Anatomy:
-    """Return trunk and limbs; raises ConfigError for a skeleton that is not jointed, such as a face's."""
-    tree = [(int(parent), int(child)) for parent, child in skeleton.tree_ends]
-    children: dict[int, list[int]] = {joint: [] for joint in range(len(skeleton))}
-    for parent, child in tree:
-        children[parent].append(child)
-    root = int(skeleton.index(skeleton.root)[0])
-    on_way = {joint for joint in children if len(children[joint]) > 1}
-    for parent, child in reversed(tree):
-        if child in on_way:
-            on_way.add(parent)
-    drawn = {frozenset(ends) for ends in skeleton.bone_ends.tolist()}
-    if drawn != {frozenset(ends) for ends in tree} or len(on_way) < 2:
-        raise ConfigError(
-            f"skeleton {skeleton.name}: expected one whose bones are limbs that hang on a trunk, found lines along a surface"
-        )
-    paired = set(np.flatnonzero(skeleton.flip_permutation != np.arange(len(skeleton))).tolist())
-    trunk = on_way | {child for parent, child in tree if parent in on_way and child in paired}
-    limbs = [ends for ends in tree if ends[1] not in trunk]
-    chains: list[list[int]] = []
-    for place, (parent, _) in enumerate(limbs):
-        chain = next((chain for chain in chains if limbs[chain[-1]][1] == parent), None)
-        if chain is None:
-            chains.append([place])
-        else:
-            chain.append(place)
-    last = [child for _, child in tree if child in on_way][-1]
-    return Anatomy(
-        trunk=np.array(sorted(trunk)),
-        axis=(root, last),
-        trunk_lines=np.array([ends for ends in tree if ends[1] in trunk]),
-        limbs=np.array(limbs),
-        chains=tuple(map(tuple, chains)),
-    )
 
 
 class Puppets:

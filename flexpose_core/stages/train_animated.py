@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from flexpose_core import seeds
+from flexpose_core.anatomy import anatomy_of
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest
@@ -19,7 +20,7 @@ from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.images import EncodedImages
-from flexpose_core.rendering.animation import Puppets, anatomy_of, stands_out
+from flexpose_core.rendering.animation import Puppets, stands_out
 from flexpose_core.stages.train_detector import (
     ETA_KIND,
     complete_poses,
