@@ -21,7 +21,7 @@ class Job:
     options
         All that it depends on beside its input files.
     benchmarks
-        Where its run times are, below the results folder; none for jobs that take seconds and are not timed.
+        Where its run times are, below the results folder.
     """
 
     stage: str
@@ -55,12 +55,15 @@ def jobs_of(grid: Grid, name: str) -> list[Job]:
     if any(of.method.poses == "adapted" for of in behind):
         jobs += _of_prior(grid, run.prior)
     if run.method.guidance:
-        jobs.append(Job("guide", run.guidance, grid.guidance_params(run.guidance)))
+        jobs.append(Job("guide", run.guidance, grid.guidance_params(run.guidance), (f"guide/{run.guidance}.tsv",)))
     for pose_set in dict.fromkeys(of.pose_set for of in behind):
         owner = grid.pose_sets[pose_set]
         if owner.chooser:
             chooser = owner.chooser.name
-            jobs += [_of_detector(grid, chooser), Job("find_poses", chooser, grid.finder_params(chooser))]
+            jobs += [
+                _of_detector(grid, chooser),
+                Job("find_poses", chooser, grid.finder_params(chooser), (f"find_poses/{chooser}.tsv",)),
+            ]
         jobs += _of_poses(grid, owner)
     return [*jobs, _of_detector(grid, name)]
 
@@ -92,5 +95,5 @@ def _of_poses(grid: Grid, run: Run) -> list[Job]:
             Job("adapt", name, grid.adaptation_params(name), (f"adapt/{name}.tsv",)),
             Job("sample", name, grid.sample_params(name), shards),
         ]
-    jobs.append(Job(run.method.composer, name, grid.pose_set_params(name)))
+    jobs.append(Job(run.method.composer, name, grid.pose_set_params(name), (f"compose/{name}.tsv",)))
     return [*jobs, Job("pretrain_eta", name, grid.eta_params(name), (f"pretrain_eta/{name}.tsv",))]

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import torch
 from conftest import ROOT
 from test_grid import raw_config
 from test_tabulate import write_run
@@ -13,6 +14,7 @@ from flexpose_core.grid import Grid
 from flexpose_core.lineage import facts, jobs_of
 from flexpose_core.options.config import load_config
 from flexpose_core.stages.cards import cards, clock, flattened
+from flexpose_core.stages.reporting import state_origin
 
 TIMES = "s\th:m:s\tmax_rss\tmean_load\n"
 
@@ -49,6 +51,7 @@ def test_every_time_is_one_that_a_rule_measures(grid):
     rules = [re.sub(r"\\{\w+\\}", ".+", re.escape(one)) for one in re.findall(r'"results/benchmarks/(.+\.tsv)"', text)]
     for run in grid.runs:
         for job in jobs_of(grid, run):
+            assert job.benchmarks, job.stage
             assert all(any(re.fullmatch(rule, name) for rule in rules) for name in job.benchmarks), job.benchmarks
 
 
@@ -66,12 +69,14 @@ def test_facts_leave_out_what_a_run_has_not(grid):
 def written(grid, tmp_path):
     """The pages of two runs, of which one has a time that was not measured."""
     files = [
-        write_run(tmp_path, name, method, sources, 0, 40.0, 30.0, more={"versions": {"torch": "9.9"}})
+        write_run(tmp_path, name, method, sources, 0, 40.0, 30.0)
         for name, method, sources in (
             ("upright-aligned", "aligned", []),
             ("upright-everyday-flexpose", "flexpose", ["everyday"]),
         )
     ]
+    for path in files:
+        state_origin(path, "of the evaluation", {}, 0)
     for job in jobs_of(grid, "upright-everyday-flexpose_s0"):
         for place, name in enumerate(job.benchmarks):
             if job.stage != "adapt":
@@ -90,7 +95,7 @@ def test_a_page_tells_options_times_and_provenance(written, grid):
     assert (jobs["adapt"]["seconds"], jobs["adapt"]["megabytes"]) == (None, None)
     # Two shards, one after the other, and the larger of their sizes.
     assert (jobs["sample"]["seconds"], jobs["sample"]["megabytes"]) == (10.5 + 11.5, 101.25)
-    assert jobs["guide"]["seconds"] is None
+    assert (jobs["guide"]["seconds"], jobs["compose"]["seconds"]) == (10.5, 10.5)
     assert card["seconds"] == pytest.approx(sum(job["seconds"] or 0 for job in card["jobs"]))
     # All seeds and cells of one source share its generator.
     assert jobs["train_generator"]["runs"] == sum(
@@ -105,7 +110,7 @@ def test_a_page_tells_options_times_and_provenance(written, grid):
         "40.0",
         "22.0 s",
         "101 MB",
-        "torch 9.9",
+        f"torch {torch.__version__.partition('+')[0]}",
         jobs["adapt"]["code"],
         "options.pair_steps",
     ):

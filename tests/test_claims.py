@@ -216,6 +216,7 @@ def test_every_claim_has_its_cells(others):
         (lambda c: c["claims"].update(x={"says": "?", "method": "magic", "against": ["kde"]}), "claims.x: expected one of"),
         (lambda c: c["claims"].update(x={"says": "?", "layers": True}), "claims.x.measure: expected 'adaptation'"),
         (lambda c: c["figures"].update(figure3="upright-aligned"), "figures.figure3: expected a cell of an adapted method"),
+        (lambda c: c["figures"]["figure4"].update(cell="upright-everyday-tgan"), "figure4.cell: expected a method with pairs"),
         (lambda c: c["figures"]["figure5"].update(cell="upright-aligned"), "figures.figure5.cell: expected a cell of an adapted"),
         (lambda c: c["figures"]["figure5"].update(cycle_gan={"size": 50}), "cycle_gan: widths of (16, 32, 64) halve the size"),
         (lambda c: c["figures"].update(figure6=["faces-direct", "all-aligned"]), "figures.figure6: expected cells of one target"),

@@ -1,5 +1,6 @@
 """An exported cell: replayed to the same figures, and refused, with its name, where it was tampered with."""
 
+import inspect
 import json
 import shutil
 import stat
@@ -118,12 +119,24 @@ def test_a_cell_replays_to_the_same_figures_where_its_results_are_not(archive, t
     said = capsys.readouterr().out
     assert f"{RUN}, evaluated again" in said
     assert "the same to the last digit in every figure" in said
-    assert "code: exported with a stamp, here " in said
+    assert "code of the evaluation: exported with a stamp, here " in said
 
 
 def test_the_same_cell_is_the_same_archive(results, archive, tmp_path):
     export_cell(results / "cells" / RUN, tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == archive.read_bytes()
+
+
+def test_a_cell_is_evaluated_again_from_all_that_it_was_evaluated_from():
+    grid = Grid(load_config(yaml.safe_load((ROOT / "config.yaml").read_text())))
+    known = inspect.signature(evaluate).parameters
+    for run in grid.runs.values():
+        inputs = set(export.evaluated_files(run).values()) - {"metrics"}
+        assert inputs <= set(known)
+        # What the rule gives besides: shards of the measures are made anew.
+        assert ("shots" in inputs) == (run.method.guidance is not None)
+        assert ("adaptation" in inputs) == run.chooses_layers
+    assert any(run.chooses_layers for run in grid.runs.values())
 
 
 def test_another_figure_is_told(archive, tmp_path, capsys):

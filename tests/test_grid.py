@@ -216,6 +216,10 @@ def test_metrics_say_what_may_change():
             lambda c: c["cells"]["faces-flexpose"].update(method="flexpose-animated"),
             "cells.faces-flexpose.method: 'flexpose-animated' animates people: skeleton face68: expected one whose bones are",
         ),
+        (
+            lambda c: c["tables"]["table1"]["pck_rho"].update({"people-upright": 0.15}),
+            "tables.table1.pck_rho.people-upright: expected one of 0.05, 0.1, 0.2, found 0.15",
+        ),
         (lambda c: c["detectors"].update({"people-all": {"sise": 32}}), "detectors.people-all: unknown key 'sise'"),
         (lambda c: c["methods"]["kde"].pop("baseline"), "methods.kde.baseline: expected options, found none"),
         (

@@ -25,10 +25,9 @@ from flexpose_core.training.checkpoint import save_weights
 PCK = {"0.05": 0.125, "0.1": 0.25, "0.2": 0.5}
 
 
-def write_detector(path, skeleton=BODY15, seed=0):
-    options = DetectorOptions(
-        size=16, image_widths=(8, 12), regressor_widths=(8, 12), decoder_widths=(8, 12), discriminator_widths=(8, 12)
-    )
+def write_detector(path, skeleton=BODY15, seed=0, contrast="none"):
+    widths = dict.fromkeys(("image_widths", "regressor_widths", "decoder_widths", "discriminator_widths"), (8, 12))
+    options = DetectorOptions(size=16, contrast=contrast, **widths)
     architecture = options.architecture(len(skeleton))
     phi = initialised(ImageToSkeleton, architecture, seed, "phi", CPU)
     eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", CPU)
@@ -75,6 +74,19 @@ def test_painted_people_are_measured_against_the_poses_asked_for(tmp_path, paint
     # The detector is given pictures of its own size before the backgrounds that they were painted before.
     assert seen[0].images.shape == seen[0].backgrounds.shape == (12, 3, 16, 16)
     assert seen[0].images.dtype == torch.uint8
+
+
+def test_the_detector_sees_painted_people_as_it_sees_others(tmp_path, painted, monkeypatch):
+    painted[3] = write_detector(tmp_path / "local.safetensors", contrast="local")
+    seen = []
+
+    def nothing(detector, frames, device):
+        seen.append(frames.contrast)
+        return np.full((12, 15, 2), 0.5, np.float32)
+
+    monkeypatch.setattr(image_figures, "predict", nothing)
+    drawn(tmp_path, image_figures.draw_painted_people, *painted, tmp_path / "figure5.json")
+    assert set(seen) == {"local"}
 
 
 def test_a_person_is_painted_for_each_pose_before_its_background(painted):

@@ -4,11 +4,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_keypoint_gan import OPTIONS, caches  # noqa: F401 - a fixture
 
 import flexpose_core
+from flexpose_core.stages import train_detector
+from flexpose_core.stages.train_detector import pretrain_eta
 from flexpose_core.stamp import code_stamp, imported_modules
+from flexpose_core.training.loop import LoopOptions
+from flexpose_core.training.objectives.eta import EtaObjective
 
 STAGE = "flexpose_core.stages.compose"
+PACKAGE = Path(flexpose_core.__file__).parent
 
 
 def test_imports_are_followed_and_unrelated_modules_are_not():
@@ -28,6 +34,39 @@ def test_finding_and_training_do_not_depend_on_how_people_are_animated():
         found = imported_modules(f"flexpose_core.stages.{stage}")
         assert "flexpose_core.training.objectives.keypoint_gan" in found
         assert not {name for name in found if "animat" in name or "renew" in name}
+
+
+def test_every_stage_that_trains_states_its_code():
+    texts = {path.name: path.read_text() for path in (PACKAGE / "stages").glob("*.py")}
+    training = {name: text for name, text in texts.items() if "training.loop import" in text and "train(" in text}
+    assert len(training) >= 8
+    for name, text in training.items():
+        # In its own identity, or in one that it is given by a stage that does.
+        assert "code_stamp(__name__)" in text or "identity: str" in text, name
+
+
+@pytest.mark.parametrize(("code", "steps"), [("as it was", [0, 1]), ("edited", [0, 0, 1])])
+def test_a_checkpoint_of_other_code_is_not_gone_on_from(tmp_path, caches, monkeypatch, code, steps):  # noqa: F811
+    step, taken, stops = EtaObjective.step, [], [1]
+
+    def stopped(self, number, random):
+        if number in stops:
+            stops.clear()
+            raise KeyboardInterrupt
+        taken.append(number)
+        return step(self, number, random)
+
+    def run():
+        outputs = tmp_path / "eta.safetensors", tmp_path / "eta.json"
+        pretrain_eta(OPTIONS, caches["poses"], *outputs, 0, tmp_path / "work", LoopOptions(checkpoint_seconds=0))
+
+    monkeypatch.setattr(EtaObjective, "step", stopped)
+    monkeypatch.setattr(train_detector, "code_stamp", lambda module: f"{module} as it was")
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    monkeypatch.setattr(train_detector, "code_stamp", lambda module: f"{module} {code}")
+    run()
+    assert taken == steps
 
 
 @pytest.fixture

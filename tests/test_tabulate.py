@@ -65,6 +65,28 @@ def test_columns_means_deviations_and_gains(runs, tmp_path):
     assert found.pck.tolist() == [0.5] * 4
 
 
+def test_gains_are_over_the_direct_of_the_same_shots(tmp_path):
+    runs = [
+        write_run(tmp_path, "a", "aligned", [], 0, 90.0, 50.0),
+        write_run(tmp_path, "d12", "direct", ["near"], 0, 300.0, 250.0, shots=12),
+        write_run(tmp_path, "d24", "direct", ["near"], 0, 300.0, 200.0, shots=24),
+        write_run(tmp_path, "f12", "flexpose", ["near"], 0, 100.0, 100.0, shots=12),
+        write_run(tmp_path, "f24", "flexpose", ["near"], 0, 100.0, 80.0, shots=24),
+        write_run(tmp_path, "f48", "flexpose", ["near"], 0, 100.0, 80.0, shots=48),
+    ]
+    found = table(tmp_path, runs)
+    np.testing.assert_allclose(found.improvement_over_direct_pct, [np.nan] * 3 + [60.0, 60.0, np.nan], rtol=1e-4)
+    np.testing.assert_allclose(found.gap_closed_pct, [np.nan] * 3 + [75.0, 80.0, np.nan], rtol=1e-4)
+    # Two rows of Aligned leave no one gap, and none is there where Direct is as good.
+    runs.append(write_run(tmp_path, "b", "aligned", [], 0, 90.0, 40.0))
+    assert table(tmp_path, runs).gap_closed_pct.isna().all()
+    runs[-1:] = []
+    runs[1] = write_run(tmp_path, "d12", "direct", ["near"], 0, 300.0, 50.0, shots=12)
+    found = table(tmp_path, runs)
+    np.testing.assert_allclose(found.improvement_over_direct_pct[3], -100.0)
+    assert found.gap_closed_pct.isna().tolist() == [True, True, True, True, False, True]
+
+
 def test_markdown_shows_the_floor_and_the_papers_rows(runs, tmp_path):
     table(tmp_path, runs, rho=0.2)
     text = (tmp_path / "t.md").read_text()

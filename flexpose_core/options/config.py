@@ -14,6 +14,7 @@ from flexpose_core.anatomy import anatomy_of
 from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.datasets.options import DatasetOptions, skeleton_of
 from flexpose_core.errors import ConfigError
+from flexpose_core.measures.detection import PCK_THRESHOLDS
 from flexpose_core.options.adaptation import GuidanceOptions
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.baselines import ONE_EACH
@@ -317,6 +318,10 @@ def _check_tables(config: Config) -> None:
         for cell in table.cells:
             _known(cell, config.cells, f"tables.{name}.cells")
             _known(config.cells[cell].target, table.pck_rho, f"tables.{name}.pck_rho")
+        for target, rho in table.pck_rho.items():
+            if rho not in PCK_THRESHOLDS:
+                expected = ", ".join(f"{known:g}" for known in PCK_THRESHOLDS)
+                raise ConfigError(f"config: tables.{name}.pck_rho.{target}: expected one of {expected}, found {rho:g}")
         if table.paper_rows and len(table.paper_rows) != len(table.cells):
             raise ConfigError(
                 f"config: tables.{name}.paper_rows: expected one for each of {len(table.cells)} cells, "
@@ -339,6 +344,10 @@ def _check_figures(config: Config) -> None:
         method = config.methods.get(config.cells[name].method)
         if method is None or method.poses != "adapted" or method.supervision != "none":
             raise ConfigError(f"config: figures.{key}: expected a cell of an adapted method, found {name!r}")
+        if key == "figure4.cell" and method.is_adversarial:
+            raise ConfigError(
+                f"config: figures.{key}: expected a method with pairs, whose loss is shown, found {config.cells[name].method!r}"
+            )
     if figures.animated is not None:
         _known(figures.animated, config.cells, "figures.animated")
         method = config.methods.get(config.cells[figures.animated].method)

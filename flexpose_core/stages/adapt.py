@@ -28,6 +28,7 @@ from flexpose_core.stages.choose_layers import choose_layers
 from flexpose_core.stages.few_shot import enrich, pair
 from flexpose_core.stages.fine_tune import fine_tune
 from flexpose_core.stages.priors import check_fit, generate, load_generator, load_regressor
+from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import read_header
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective
@@ -82,7 +83,7 @@ def adapt(
     guidance = enrich(own, mixed.poses, len(drawn), skeleton, options, seed)
     used = [generator_weights, regressor_weights, *([discriminator_weights] if discriminator_weights else [])]
     weights = [read_header(path)["checksum"] for path in used]
-    identity = json.dumps([msgspec.to_builtins(options), weights, digest(guidance.tobytes())])
+    identity = json.dumps([code_stamp(__name__), msgspec.to_builtins(options), weights, digest(guidance.tobytes())])
     chosen: dict[str, Any] = {}
     if options.chooses_layers:
         if guidance_options is None:

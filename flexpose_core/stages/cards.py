@@ -63,7 +63,7 @@ def cards(grid: Grid, metrics_files: Sequence[Path], benchmarks: Path, template:
                 for job, time in zip(jobs, times, strict=True)
             ],
             "seconds": sum(time["seconds"] or 0.0 for time in times),
-            "versions": entry.get("versions", {}),
+            "versions": entry.get("origin", {}).get("versions", {}),
             "metrics_file": str(path),
         }
         write_json(Path(out) / f"{name}.json", card)

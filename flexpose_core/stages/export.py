@@ -115,6 +115,8 @@ def evaluated_files(run: Run) -> dict[str, str]:
         f"pose_sets/{run.pose_set}/poses.h5": "pose_set",
         **{f"data/{run.cell.target}/{split}.h5": split for split in ("train", "val", "test")},
     }
+    if run.chooses_layers:
+        files[f"pose_sets/{run.pose_set}/adaptation.json"] = "adaptation"
     return files | ({f"guidance/{run.guidance}/shots.h5": "shots"} if run.method.guidance else {})
 
 

@@ -74,7 +74,7 @@ def draw_painted_people(
     size = detector_architecture.size
     seen = [torch.from_numpy(enlarge(pictures, size)).permute(0, 3, 1, 2) for pictures in (images, backgrounds)]
     every = torch.arange(people)
-    found_joints = predict(detector, Frames(seen[0], seen[1], every, every), device)
+    found_joints = predict(detector, Frames(seen[0], seen[1], every, every, detector_architecture.contrast), device)
     visible = np.ones(poses.shape[:2], np.uint8)
     of_cell = read_metrics(cell_metrics)
     metrics = {

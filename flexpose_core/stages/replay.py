@@ -38,6 +38,8 @@ MOST_FILES = 100
 MOST_BYTES = 8_000_000_000
 _LARGEST_MANIFEST = 1_000_000
 
+_CODE = "code of the evaluation"
+
 
 def unpack(archive: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Manifest:
     """Unpack an archive into a folder, and return its manifest.
@@ -202,9 +204,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print_origin(origin: dict[str, Any]) -> None:
-    here = {"code": code_stamp("flexpose_core.stages.evaluate"), **library_versions()}
+    here = {_CODE: code_stamp("flexpose_core.stages.evaluate"), **library_versions()}
     versions = origin.get("versions")
-    there = {"code": origin.get("code"), **(versions if isinstance(versions, dict) else {})}
+    there = {_CODE: origin.get("code"), **(versions if isinstance(versions, dict) else {})}
     for name in sorted({*here, *there}):
         if here.get(name) != there.get(name):
             print(f"{name}: exported with {there.get(name)}, here {here.get(name)}")

@@ -105,7 +105,7 @@ def reporting(log: str | Path, threads: int) -> Iterator[None]:
 
 
 def state_origin(metrics: str | Path, code: str, options: dict[str, Any], seed: int) -> None:
-    """Add to a metrics file what it was made with: code stamp, options, seed, and the versions of all libraries.
+    """Add to a metrics file what it was made with: the code stamp of its stage, options, seed, and the versions of all libraries.
 
     Apart from the stages, so that a stage's own stamp does not depend on how this is written.
     """

@@ -109,7 +109,7 @@ def summarise(entries: Sequence[dict[str, Any]], pck_rho: dict[str, float]) -> p
     for name in _COUNTS:
         table[name] = table[name].astype("Int64")
     aligned = table[table.method == "aligned"].set_index("target").mse_pixel_flip
-    direct = table[table.method == "direct"].set_index(["target", "source"]).mse_pixel_flip
+    direct = table[table.method == "direct"]
     gains = [_gains(row, direct, aligned) for row in table.itertuples()]
     # Seeds may choose differently.
     chosen = chosen_layers(entries)
@@ -128,12 +128,21 @@ def chosen_layers(entries: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {name: "auto: " + " or ".join(texts) for name, texts in chosen.items()}
 
 
-def _gains(row: Any, direct: pd.Series, aligned: pd.Series) -> tuple[float, float]:
-    if row.method in ("aligned", "direct") or (row.target, row.source) not in direct.index:
+def _gains(row: Any, direct: pd.DataFrame, aligned: pd.Series) -> tuple[float, float]:
+    """Return by how many percent a row is better than Direct, and how much of the gap to Aligned it closes; NaN where untold.
+
+    Of several rows of Direct on its target and source, that with the row's shots and size of annotation set is meant.
+    """
+    alike = direct[(direct.target == row.target) & (direct.source == row.source)]
+    if len(alike) > 1:
+        same = [alike[name].eq(getattr(row, name)).fillna(False) for name in ("shots", "annotation_set_size")]
+        alike = alike[same[0] & same[1]]
+    if row.method in ("aligned", "direct") or len(alike) != 1:
         return np.nan, np.nan
-    worst = direct[(row.target, row.source)]
+    worst, best = alike.mse_pixel_flip.iloc[0], aligned.get(row.target, np.nan)
     gain = worst - row.mse_pixel_flip
-    closed = 100 * gain / (worst - aligned[row.target]) if row.target in aligned.index else np.nan
+    # Two rows of Aligned, or one that is no better than Direct: there is no gap.
+    closed = 100 * gain / (worst - best) if np.isscalar(best) and worst > best else np.nan
     return 100 * gain / worst, closed
 
 

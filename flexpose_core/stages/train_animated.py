@@ -30,6 +30,7 @@ from flexpose_core.stages.train_detector import (
     places_of,
     save_detector,
 )
+from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import load_into, load_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective, as_seen
@@ -98,6 +99,7 @@ def train_animated(
     shaping = msgspec.structs.replace(options, device="auto"), animation
     identity = "\n".join(
         [
+            code_stamp(__name__),
             *(msgspec.json.encode(own).decode() for own in shaping),
             *(digest(array.tobytes()) for array in (prior, people.poses, people.images)),
             str(pictures.image_checksum),

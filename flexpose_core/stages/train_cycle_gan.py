@@ -18,6 +18,7 @@ from flexpose_core.models.cycle_gan import PatchDiscriminator, PersonToSkeleton,
 from flexpose_core.options.cycle_gan import CycleGanArchitecture, CycleGanOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.stages.train_detector import channels_last, complete_poses, frames_of
+from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.cycle_gan import CycleGanObjective
@@ -58,7 +59,7 @@ def train_cycle_gan(
     complete, _ = poses_apart(poses, pose_cache, held_out, seed)
     objective = build_objective(options, frames_of(pictures, options.size), PosePrior(complete, skeleton, device), seed)
     shaping = msgspec.json.encode(msgspec.structs.replace(options, device="auto")).decode()
-    identity = "\n".join([shaping, digest(complete.tobytes()), pictures.image_checksum])
+    identity = "\n".join([code_stamp(__name__), shaping, digest(complete.tobytes()), pictures.image_checksum])
     train(objective, options.steps, _STAGE, seed, work, identity, loop)
     description = {**msgspec.json.decode(msgspec.json.encode(architecture)), "skeleton": skeleton.name}
     save_weights(out_weights, objective.average.module.state_dict(), KIND, description, {"seed": seed})

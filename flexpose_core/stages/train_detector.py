@@ -28,6 +28,7 @@ from flexpose_core.poses.images import EncodedImages
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.rendering.pictures import enlarge
 from flexpose_core.skeletons import Skeleton
+from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.eta import DECAY, EtaObjective, PosePrior
@@ -280,6 +281,6 @@ def frames_of(pictures: PoseSet, size: int, contrast: Contrast = "none", in_memo
 
 
 def _identity(options: DetectorOptions, *checksums: str) -> str:
-    """State all that shapes the result; where it runs and how it is watched do not."""
+    """State all that shapes the result, the code too; where it runs and how it is watched do not."""
     shaping = msgspec.structs.replace(options, device="auto")
-    return "\n".join([msgspec.json.encode(shaping).decode(), *checksums])
+    return "\n".join([code_stamp(__name__), msgspec.json.encode(shaping).decode(), *checksums])

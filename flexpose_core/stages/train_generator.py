@@ -37,6 +37,7 @@ from flexpose_core.stages.priors import (
     redraw,
     save_generator,
 )
+from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import load_weights, read_header, save_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adversarial import AdversarialObjective
@@ -85,7 +86,7 @@ def train_generator(
     check_fit(architecture, regressor.architecture, regressor_weights)
     generator = initialised(lambda: StyleGenerator(architecture), seed, "generator", device)
     inputs = [digest(poses.data), read_header(regressor_weights)["checksum"]]
-    identity = json.dumps([msgspec.to_builtins(options), channels, inputs], sort_keys=True)
+    identity = json.dumps([code_stamp(__name__), msgspec.to_builtins(options), channels, inputs], sort_keys=True)
     if options.training == "distilled":
         generator, discriminator = _distil(generator, regressor, poses, options, seed, Path(work), identity, loop)
     else:

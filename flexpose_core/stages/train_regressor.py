@@ -19,6 +19,7 @@ from flexpose_core.poses.pool import pooled_poses
 from flexpose_core.poses.widening import keep_inside, widen
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.stages.priors import initialised, joint_errors, read, save_regressor
+from flexpose_core.stamp import code_stamp
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.regression import RegressionObjective
 
@@ -52,7 +53,8 @@ def train_regressor(
     )
     regressor = initialised(lambda: Regressor(architecture), seed, "regressor", device)
     objective = RegressionObjective(regressor, torch.from_numpy(poses), options.training, options.mixed_precision)
-    identity = json.dumps([msgspec.to_builtins(options), channels, digest(poses.data)], sort_keys=True)
+    shaping = [code_stamp(__name__), msgspec.to_builtins(options), channels, digest(poses.data)]
+    identity = json.dumps(shaping, sort_keys=True)
     train(objective, options.training.steps, _STAGE, seed, work, identity, loop)
 
     random = seeds.rng(seed, f"{_STAGE}/test")

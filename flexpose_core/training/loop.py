@@ -81,7 +81,7 @@ def train(
     work
         Folder for the checkpoint and the TensorBoard log.
     identity
-        A text that states all that shapes the result (options, inputs' checksums). A checkpoint of another identity is not
+        A text that states all that shapes the result (code, options, inputs' checksums). A checkpoint of another identity is not
         resumed but replaced.
 
     Raises
