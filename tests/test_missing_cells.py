@@ -101,3 +101,17 @@ def test_what_is_made_of_nothing_is_not_asked_for(project):
     assert jobs == {"tables", "table:table1", "table:table2", "table:table3", "table:baselines", "claims"}
     everything = project.planned("tables")
     assert {"figure2", "figure3", "figure4", "joint_errors", "curves", "explorer"} < everything
+
+
+def test_no_painter_is_trained_for_what_is_there(project):
+    run = "upright-everyday-flexpose_s0"
+    for name in (f"cells/{run}/metrics.json", f"cells/{run}/detector.safetensors", f"pose_sets/{run}/poses.h5"):
+        path = project.folder / "results" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    arguments = ("tables", "--rerun-triggers", "mtime", "--config", "missing=allowed")
+    assert not {"train_cycle_gan", "figure5"} & project.planned(*arguments)
+    painter = project.folder / "results/figures/figure5.safetensors"
+    painter.parent.mkdir(parents=True, exist_ok=True)
+    painter.touch()
+    assert "figure5" in project.planned(*arguments)
