@@ -18,7 +18,8 @@ import torch
 
 from flexpose_core.allocation import keep_freed_memory
 from flexpose_core.options.generator import SampleOptions
-from flexpose_core.stages.sample import gather, sample_shard
+from flexpose_core.stages.gather_samples import gather
+from flexpose_core.stages.sample import sample_shard
 
 SIZES = (125_000, 250_000, 500_000, 1_000_000)
 SHARDS = 20

@@ -89,7 +89,7 @@ rule gather_samples:
         mem_mb=memory(1000),
         runtime=10,
     params:
-        stamp=stamp("sample"),
+        stamp=stamp("gather_samples"),
     script:
         "../workflow_scripts/gather_samples.py"
 

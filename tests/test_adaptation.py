@@ -15,11 +15,11 @@ from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGen
 from flexpose_core.models.transfer import Transfer
 from flexpose_core.options.adaptation import AdaptationOptions, AlignmentOptions, PerceptualOptions
 from flexpose_core.poses.cache import plain_batch, write_cache
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.adapt import adapt
 from flexpose_core.stages.few_shot import pair
 from flexpose_core.stages.priors import save_generator, save_regressor
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.objectives.adaptation import AdaptationObjective, energy_distance
 
 FAST = AdaptationOptions(

@@ -31,13 +31,13 @@ from flexpose_core.rendering.animation import (
     trunk_map,
 )
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, read_png
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages import animated_figure
 from flexpose_core.stages.evaluate import load_detector
 from flexpose_core.stages.guide import _rows
 from flexpose_core.stages.train_animated import cut_out, train_animated
 from flexpose_core.stages.train_detector import initialised, pretrain_eta
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.checkpoint import load_weights
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective, as_seen
 from flexpose_core.training.objectives.keypoint_gan import Frames

@@ -15,9 +15,9 @@ from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
 from flexpose_core.poses.images import encode_images
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import to_uint8
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.train_cycle_gan import build_objective, load_painter, poses_apart, train_cycle_gan
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.objectives.cycle_gan import CycleGanObjective, ImageBuffer, cycle_loss, least_squares
 from flexpose_core.training.objectives.eta import PosePrior
 from flexpose_core.training.objectives.keypoint_gan import Frames

@@ -6,7 +6,7 @@ import torch
 from test_adaptation import write_files
 from test_explorer import page_of_a_fit
 
-from flexpose_core import seeds
+from flexpose_core import streams
 from flexpose_core.models.adapters import load_adapter
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.skeletons import BODY15
@@ -58,7 +58,7 @@ def truth(folder):
     generator = load_generator(folder / "generator.safetensors")
     regressor = load_regressor(folder / "regressor.safetensors")
     transfer = load_adapter(folder / "a.safetensors", generator).requires_grad_(False)
-    random = seeds.torch_generator(0, "explorer")
+    random = streams.torch_generator(0, "explorer")
     codes = {"sample": torch.randn(120, 8, generator=random)}
     codes["way"] = ways(torch.randn(8, 8, generator=random), 12)
     poses = {}

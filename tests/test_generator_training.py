@@ -18,11 +18,11 @@ from flexpose_core.options.generator import DistillationOptions, GeneratorOption
 from flexpose_core.poses.cache import plain_batch, write_cache
 from flexpose_core.poses.widening import widen
 from flexpose_core.rendering.differentiable import draw_distances, draw_lines
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages import train_generator as stage
 from flexpose_core.stages.priors import initialised, load_generator, save_regressor
 from flexpose_core.stages.train_generator import train_generator
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import LoopOptions
 from flexpose_core.training.objectives import adversarial, distillation, pose_gan
 from flexpose_core.training.objectives.gan_losses import discriminator_loss, generator_loss, r1_penalty

@@ -22,7 +22,6 @@ from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
 from flexpose_core.poses.images import encode_images
 from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.rendering.drawn import draw_lines
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15, FACE68, SKELETONS
 from flexpose_core.stages.train_detector import (
     DETECTOR_KIND,
@@ -31,6 +30,7 @@ from flexpose_core.stages.train_detector import (
     pretrain_eta,
     train_detector,
 )
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.checkpoint import load_weights
 from flexpose_core.training.objectives.eta import EtaObjective, PosePrior, keypoint_error
 from flexpose_core.training.objectives.keypoint_gan import (

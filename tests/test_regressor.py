@@ -13,10 +13,10 @@ from flexpose_core.models.regressor import Regressor, RegressorArchitecture, sof
 from flexpose_core.options.generator import RegressorOptions, WideningOptions
 from flexpose_core.poses.cache import plain_batch, write_cache
 from flexpose_core.poses.widening import keep_inside, rotation_matrices, widen
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.priors import load_regressor, read
 from flexpose_core.stages.train_regressor import train_regressor
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import LoopOptions
 from flexpose_core.training.objectives.regression import RegressionObjective, disturb, heat_cross_entropy
 

@@ -10,9 +10,9 @@ from test_keypoint_gan import CPU, NETWORKS, SMALL
 from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.animation import RenewalOptions
 from flexpose_core.options.detector import DetectorArchitecture, SupervisionOptions
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.train_detector import initialised
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.both_views import found_in_both_views
 from flexpose_core.training.objectives.animated import AnimatedFrames
 from flexpose_core.training.objectives.keypoint_gan import Frames

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from flexpose_core import seeds
+from flexpose_core import streams
 from flexpose_core.errors import CheckpointError, ConfigError, DataError
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
@@ -15,8 +15,9 @@ from flexpose_core.poses.cache import load_cache
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages import sample
+from flexpose_core.stages.gather_samples import gather
 from flexpose_core.stages.priors import load_generator, load_regressor, save_generator, save_regressor
-from flexpose_core.stages.sample import gather, sample_shard
+from flexpose_core.stages.sample import sample_shard
 
 PLAIN = SampleOptions(device="cpu", mixed_precision=False)
 
@@ -72,7 +73,7 @@ def test_fewer_samples_are_the_first_ones(tmp_path, weights):
 def test_poses_are_what_equation_8_says(tmp_path, weights):
     found = load_cache(draw(tmp_path / "a.h5", weights, count=100)).poses
     generator, regressor = load_generator(weights["generator"]), load_regressor(weights["regressor"])
-    z = torch.randn(100, 8, generator=seeds.torch_generator(5, "sample", 0))
+    z = torch.randn(100, 8, generator=streams.torch_generator(5, "sample", 0))
     with torch.no_grad():
         expected = regressor(generator(z, Transfer.load(weights["transfer"])))
         source = regressor(generator(z))
@@ -86,7 +87,7 @@ def test_the_filter_keeps_the_most_consistent(tmp_path, weights):
     options = msgspec.structs.replace(PLAIN, keep=0.5)
     kept = load_cache(draw(tmp_path / "kept.h5", weights, count=100, options=options, transfer=None)).poses
     generator, regressor = load_generator(weights["generator"]), load_regressor(weights["regressor"])
-    z = torch.randn(200, 8, generator=seeds.torch_generator(5, "sample", 0))
+    z = torch.randn(200, 8, generator=streams.torch_generator(5, "sample", 0))
     with torch.no_grad():
         images = generator(z)
         joints = regressor(images)

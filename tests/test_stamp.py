@@ -69,6 +69,17 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(tmp_path, caches, monkey
     assert taken == steps
 
 
+def test_what_computes_without_torch_starts_without_it():
+    """It takes seconds to import, and a grid has hundreds of such jobs."""
+    stages = ("convert", "contact_sheet", "guide", "gather_samples", "compose", "compose_baseline", "compose_chosen", "tabulate",
+              "claims", "cards", "reporting")  # fmt: skip
+    readers = ("people", "faces")
+    modules = [*(f"stages.{stage}" for stage in stages), *(f"datasets.{reader}.reader" for reader in readers)]
+    lines = ["import sys", *(f"import flexpose_core.{module}" for module in modules), "print('torch' in sys.modules)"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 @pytest.fixture
 def stamp_of_copy(tmp_path):
     """Stamp the stage in a copy of the package, in a process of its own, as the workflow would after an edit."""

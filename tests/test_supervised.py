@@ -13,11 +13,11 @@ from flexpose_core.models.keypoint_gan import Detector, DetectorArchitecture
 from flexpose_core.options.detector import KeypointGanOptions, SupervisionOptions
 from flexpose_core.poses.cache import load_cache, write_cache
 from flexpose_core.rendering.differentiable import draw_distances
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages import evaluate as evaluation
 from flexpose_core.stages.guide import _rows
 from flexpose_core.stages.train_detector import initialised, places_of, pretrain_eta, train_detector
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.checkpoint import load_weights
 from flexpose_core.training.objectives.eta import DECAY, PosePrior
 from flexpose_core.training.objectives.keypoint_gan import Frames, KeypointGanObjective

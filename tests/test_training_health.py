@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_training_loop import Regression, assert_same, weights
 
-from flexpose_core import seeds
+from flexpose_core import streams
 from flexpose_core.errors import TrainingError
 from flexpose_core.models.keypoint_gan import SkeletonToKeypoints
 from flexpose_core.models.pose_gan import PoseDiscriminator
@@ -236,7 +236,7 @@ def test_norms_of_gradients_and_weights_are_logged_and_true(tmp_path):
 
 
 def pose_gan(rate, steps):
-    poses = torch.rand(64, len(BODY15), 2, generator=seeds.torch_generator(0, "poses"))
+    poses = torch.rand(64, len(BODY15), 2, generator=streams.torch_generator(0, "poses"))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         mapping, discriminator = MappingNetwork(ARCHITECTURE), PoseDiscriminator(BODY15, 16)

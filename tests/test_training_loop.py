@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from flexpose_core import seeds
+from flexpose_core import seeds, streams
 from flexpose_core.errors import CheckpointError, OutputError, StoppedError, TrainingError
 from flexpose_core.training import resuming
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
@@ -216,7 +216,7 @@ def test_seeds_differ_by_every_argument_and_repeat():
     ]
     # A stage name that spells out a step is the one way to collide; no stage does.
     assert len(set(drawn)) == 5
-    assert torch.equal(seeds.StepRandom(1, "x", 2).normal(3), seeds.StepRandom(1, "x", 2).normal(3))
+    assert torch.equal(streams.StepRandom(1, "x", 2).normal(3), streams.StepRandom(1, "x", 2).normal(3))
 
 
 class TestWeights:

@@ -16,7 +16,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from flexpose_core import seeds
+from flexpose_core import streams
 from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.models import transfer as transfers
 from flexpose_core.models.style_generator import StyleGenerator
@@ -70,7 +70,7 @@ class LowRank(nn.Module):
         if mapping:
             raise ConfigError(f"layers: expected style layers for 'low-rank', found f{mapping[0]}")
         adapter = cls(_low_rank_of(generator, style, rank))
-        random = seeds.torch_generator(seed, "adapt/low_rank")
+        random = streams.torch_generator(seed, "adapt/low_rank")
         for matrix in adapter.down.values():
             nn.init.normal_(matrix, std=1 / math.sqrt(matrix.shape[1]), generator=random)
         return adapter

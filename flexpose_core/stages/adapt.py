@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import torch
 
-from flexpose_core import seeds
+from flexpose_core import streams
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest, write_json
@@ -120,7 +120,7 @@ def adapt(
         loss["after"] = objective.pair_loss(_PAIRS)
 
     latent = generator.architecture.latent_width
-    z = torch.randn(_MEASURED, latent, generator=seeds.torch_generator(seed, "adapt/measure")).to(device)
+    z = torch.randn(_MEASURED, latent, generator=streams.torch_generator(seed, "adapt/measure")).to(device)
     before, after = (
         generate(network, regressor, z, tau, options.mixed_precision)[1].cpu().numpy()
         for network, tau in ((generator, None), (transfer.host(generator), transfer))

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from flexpose_core import seeds
+from flexpose_core import seeds, streams
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest, read_json, write_json
 from flexpose_core.models.adapters import AnyAdapter, build_adapter
@@ -181,7 +181,7 @@ class _Fold:
 
     def generated(self, adapter: AnyAdapter) -> np.ndarray:
         """Return poses (N, K, 2) in 0..1 of the adapted generator, of the same latent codes for all candidates."""
-        random = seeds.torch_generator(self.seed, f"{_STAGE}/score", self.number)
+        random = streams.torch_generator(self.seed, f"{_STAGE}/score", self.number)
         width = self.generator.architecture.latent_width
         z = torch.randn(self.options.layer_search.samples, width, generator=random)
         return joints_of(self.observer, z.to(self.device), adapter)

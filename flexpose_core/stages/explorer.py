@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flexpose_core import seeds
+from flexpose_core import streams
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import DataError
 from flexpose_core.files import write_text
@@ -73,7 +73,7 @@ def explore(
         before, after = (generate(network, regressor, z.to(device), tau)[1].cpu().numpy() for network, tau in pairs)
         return before, after
 
-    random = seeds.torch_generator(seed, "explorer")
+    random = streams.torch_generator(seed, "explorer")
     width = generator.architecture.latent_width
     samples = both(torch.randn(_SAMPLES, width, generator=random))
     way = both(ways(torch.randn(_STOPS, width, generator=random), _BETWEEN))

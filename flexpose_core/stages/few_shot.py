@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flexpose_core import seeds
+from flexpose_core import seeds, streams
 from flexpose_core.models.adapters import AnyAdapter
 from flexpose_core.models.perceptual import Observer
 from flexpose_core.options.adaptation import AdaptationOptions
@@ -43,7 +43,7 @@ def pair(
     """Return the latent code (E, width), on the CPU, that stands for each guidance pose."""
     assigned = options.pairing == "assignment"
     pool = options.pool if assigned else len(guidance)
-    z = torch.randn(pool, width, generator=seeds.torch_generator(seed, "adapt/pool", *steps))
+    z = torch.randn(pool, width, generator=streams.torch_generator(seed, "adapt/pool", *steps))
     if assigned:
         return z[torch.as_tensor(assigned_pairs(guidance, joints_of(observer, z.to(device), None)))]
     return z[torch.as_tensor(random_pairs(len(guidance), pool, seeds.rng(seed, "adapt/pairs", *steps)))]

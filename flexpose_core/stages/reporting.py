@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import cv2
-import torch
 
 from flexpose_core.allocation import keep_freed_memory
 from flexpose_core.errors import FlexPoseError, OutputError
@@ -85,7 +84,9 @@ def reporting(log: str | Path, threads: int) -> Iterator[None]:
     So is a disk that is full or read-only, whichever file it was, the log included.
     """
     cv2.setNumThreads(threads)
-    torch.set_num_threads(threads)
+    # Stages that compute without torch do not import it, which takes seconds.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
     keep_freed_memory()
     copy = _Log(log)
     with redirect_stdout(_Tee(sys.stdout, copy)), redirect_stderr(_Tee(sys.stderr, copy)):

@@ -6,22 +6,21 @@ share the work, and the first n of N samples are those of a run that asks for n.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from flexpose_core import seeds
+from flexpose_core import streams
 from flexpose_core.devices import pick_device
-from flexpose_core.errors import ConfigError, DataError
+from flexpose_core.errors import ConfigError
 from flexpose_core.models.adapters import AnyAdapter, load_adapter
 from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import StyleGenerator
 from flexpose_core.options.generator import SampleOptions
 from flexpose_core.poses.batch import PoseBatch
-from flexpose_core.poses.cache import describe_cache, open_cache, plain_batch, read_rows, write_cache
+from flexpose_core.poses.cache import plain_batch, write_cache
 from flexpose_core.skeletons import skeleton_named
 from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor, redraw
 from flexpose_core.training.checkpoint import read_header
@@ -98,40 +97,10 @@ def sample_block(
     device = next(generator.parameters()).device
     # Whole chunks, as the number of images a pass may change the last bits.
     drawn = -(-round(BLOCK / options.keep) // CHUNK) * CHUNK
-    random = seeds.torch_generator(seed, _STAGE, block)
+    random = streams.torch_generator(seed, _STAGE, block)
     z = torch.randn(drawn, generator.architecture.latent_width, generator=random).to(device)
     images, joints = generate(generator, regressor, z, transfer, options.mixed_precision)
     if options.keep < 1:
         inconsistency = (images - redraw(joints, generator.architecture)).abs().mean((1, 2, 3))
         joints = joints[inconsistency.argsort(stable=True)[:BLOCK].sort().values]
     return joints.cpu()
-
-
-def gather(shards: Sequence[Path], out: Path) -> int:
-    """Write the samples of all shards, in order, as one cache; returns their number. Memory does not grow with it.
-
-    Raises
-    ------
-    DataError
-        If a shard is missing, damaged, of another run, or they are not in order and complete.
-    """
-    with open_cache(shards[0]) as file:
-        attributes, skeleton = describe_cache(file, shards[0]), str(file.attrs["skeleton"])
-
-    def batches() -> Iterator[PoseBatch]:
-        """Yield each shard's poses, checked to follow those before."""
-        expected = 0
-        for path in shards:
-            with open_cache(path) as file:
-                if describe_cache(file, path) != attributes:
-                    raise DataError(f"{path}: expected a shard of the run of {shards[0]}, found one of another")
-                for start in range(0, int(file.attrs["count"]), BLOCK):
-                    poses = read_rows(file, path, np.arange(start, min(start + BLOCK, int(file.attrs["count"]))))
-                    if int(poses.frame[0]) != expected:
-                        raise DataError(f"{path}: expected samples from number {expected}, found {int(poses.frame[0])}")
-                    expected += len(poses)
-                    yield poses
-        if expected != attributes.get("count"):
-            raise DataError(f"{shards[-1]}: expected {attributes.get('count')} samples in all shards, found {expected}")
-
-    return write_cache(out, batches(), skeleton_named(skeleton), attributes)

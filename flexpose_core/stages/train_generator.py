@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import torch
 
-from flexpose_core import seeds
+from flexpose_core import seeds, streams
 from flexpose_core.devices import mixed_precision, pick_device
 from flexpose_core.errors import CheckpointError
 from flexpose_core.files import digest, write_json
@@ -175,7 +175,7 @@ def _measure(
     }
     if generator.architecture.mapping == "pose":
         some = torch.from_numpy(held_out[seeds.rng(seed, f"{_STAGE}/test").permutation(len(held_out))[:_TESTED]])
-        wide = widen(some, skeleton, seeds.torch_generator(seed, f"{_STAGE}/test"))
+        wide = widen(some, skeleton, streams.torch_generator(seed, f"{_STAGE}/test"))
         metrics["drawing"] = drawing_errors(generator, regressor, keep_inside(some, 0.0), mixed)
         metrics["drawing_widened"] = drawing_errors(generator, regressor, wide, mixed)
     return metrics
@@ -202,4 +202,4 @@ def pairs_picture(generator: StyleGenerator, regressor: Regressor, seed: int, mi
 
 def _latent(generator: StyleGenerator, count: int, seed: int) -> torch.Tensor:
     width = generator.architecture.latent_width
-    return torch.randn(count, width, generator=seeds.torch_generator(seed, f"{_STAGE}/test"))
+    return torch.randn(count, width, generator=streams.torch_generator(seed, f"{_STAGE}/test"))

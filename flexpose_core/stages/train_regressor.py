@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 import torch
 
-from flexpose_core import seeds
+from flexpose_core import seeds, streams
 from flexpose_core.devices import pick_device
 from flexpose_core.files import digest, write_json
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
@@ -59,7 +59,7 @@ def train_regressor(
 
     random = seeds.rng(seed, f"{_STAGE}/test")
     some = torch.from_numpy(held_out[random.permutation(len(held_out))[:_TESTED]])
-    generator = seeds.torch_generator(seed, f"{_STAGE}/test")
+    generator = streams.torch_generator(seed, f"{_STAGE}/test")
     metrics: dict[str, object] = {"training_poses": len(poses)}
     for name, truth in {"held_out": keep_inside(some, 0.0), "widened": widen(some, skeleton, generator)}.items():
         images = draw_lines(truth, skeleton, options.resolution, channels).to(device)

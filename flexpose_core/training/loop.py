@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from flexpose_core.errors import StoppedError, TrainingError
 from flexpose_core.files import digest
-from flexpose_core.seeds import StepRandom
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.health import WEIGHTS, Health, gradient_norms, weights_norm
 from flexpose_core.training.log import HEALTH, TrainingLog
 from flexpose_core.training.resuming import Checkpoints

@@ -13,8 +13,8 @@ from flexpose_core.models.perceptual import Observer
 from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import tile, to_uint8
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import Skeleton
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import set_learning_rate
 
 _BETAS = (0.9, 0.99)

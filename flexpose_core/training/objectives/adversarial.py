@@ -15,8 +15,8 @@ from flexpose_core.models.style_generator import StyleGenerator
 from flexpose_core.options.generator import AdversarialOptions
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import tile, to_uint8
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import skeleton_named
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.gan_losses import (
     discriminator_loss,

@@ -24,7 +24,7 @@ from flexpose_core.devices import mixed_precision
 from flexpose_core.models.cycle_gan import PatchDiscriminator, PersonToSkeleton, SkeletonToPerson
 from flexpose_core.options.cycle_gan import CycleGanOptions
 from flexpose_core.rendering.differentiable import draw_lines
-from flexpose_core.seeds import StepRandom
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import PosePrior, picture_rows
 from flexpose_core.training.objectives.gan_losses import require_gradients

@@ -17,8 +17,8 @@ from flexpose_core.options.generator import DistillationOptions
 from flexpose_core.poses.widening import widen
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import tile, to_uint8
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import Skeleton, skeleton_named
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import set_learning_rate, warmup_cosine
 from flexpose_core.training.optimisers import LINEAR_RATE, adam, convolution_weights, linear_weights, muon, others
 

@@ -11,8 +11,8 @@ from flexpose_core.models.keypoint_gan import SkeletonToKeypoints
 from flexpose_core.options.detector import EtaOptions
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.rendering.pictures import tile, to_uint8
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import Skeleton
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 
 # Distance at which a drawn bone's brightness falls to 1/e, as a fraction of the image's side: about one pixel at 32 px.

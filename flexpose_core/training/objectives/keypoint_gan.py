@@ -36,7 +36,7 @@ from flexpose_core.models.keypoint_gan import (
 from flexpose_core.options.detector import FADE, Contrast, KeypointGanOptions
 from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.rendering.differentiable import draw_distances
-from flexpose_core.seeds import StepRandom
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import (
     DECAY,

@@ -14,8 +14,8 @@ from flexpose_core.models.style_generator import MappingNetwork
 from flexpose_core.options.generator import PoseGanOptions
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.rendering.pictures import tile
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import Skeleton
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.gan_losses import (
     discriminator_loss,

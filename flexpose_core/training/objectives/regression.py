@@ -13,8 +13,8 @@ from flexpose_core.options.generator import RegressionOptions
 from flexpose_core.poses.widening import keep_inside, widen
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import tile, to_uint8
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import skeleton_named
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import set_learning_rate, warmup_cosine
 from flexpose_core.training.optimisers import adam, convolution_weights, muon, others
 

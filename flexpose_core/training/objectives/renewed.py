@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.animation import RenewalOptions
 from flexpose_core.options.detector import SupervisionOptions
-from flexpose_core.seeds import StepRandom
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.both_views import found_in_both_views
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective
 from flexpose_core.training.objectives.keypoint_gan import Frames

@@ -12,8 +12,8 @@ from flexpose_core.devices import mixed_precision
 from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.detector import SupervisionOptions
 from flexpose_core.rendering.differentiable import draw_distances
-from flexpose_core.seeds import StepRandom
 from flexpose_core.skeletons import Skeleton
+from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import DECAY, picture_rows
 
