@@ -190,6 +190,18 @@ class Grid:
         baseline = {} if run.method.baseline is None else {"options": run.method.baseline}
         return plain({"poses": run.method.poses, **baseline, **size, "seed": run.seed})
 
+    def places(self, run: Run) -> bool:
+        """Return whether a run's detector sees source poses besides, placed where the shots are."""
+        return (
+            run.method.supervision == "renewed" and run.method.sees_sources and self.config.animation.renewal.placed > 0
+        )
+
+    def placing_params(self, pose_set: str) -> dict[str, Any]:
+        """Return what placed poses depend on beside their files: of a generator, how it is sampled."""
+        run = _look_up(self.pose_sets, pose_set, "pose set")
+        options = {"options": self.config.sampling} if run.method.poses == "adapted" else {}
+        return plain({**options, "seed": run.seed})
+
     def finder_params(self, name: str) -> dict[str, Any]:
         """Return what finding poses in the training images depends on beside the detector."""
         run = self.run(name)
@@ -211,7 +223,7 @@ class Grid:
             gan = msgspec.structs.replace(usual.gan, average_decay=options.gan.average_decay)
             own = msgspec.structs.replace(own, steps=usual.supervision.steps, weight=usual.supervision.weight)
             options = msgspec.structs.replace(options, gan=gan, supervision=own)
-            animation = {"animation": self._animation(run.method.supervision)}
+            animation = {"animation": self._animation(run)}
         return plain({"options": options, **animation, "seed": run.seed, "supervision": run.method.supervision})
 
     def cell_params(self, name: str) -> dict[str, Any]:
@@ -237,7 +249,7 @@ class Grid:
         target = run.cell.target
         animated = any(of.method.animates for of in behind)
         return {
-            **({"animation": plain(self._animation(*(of.method.supervision for of in behind)))} if animated else {}),
+            **({"animation": plain(self._animation(*behind))} if animated else {}),
             "cells": plain({of.cell_name: of.cell for of in behind}),
             "datasets": self._plain_parts("datasets", sorted({run.cell.target, *run.cell.sources})),
             "detector": self._plain_part(
@@ -332,13 +344,17 @@ class Grid:
         names = [name for name in self.config.figures.__struct_fields__ if name != "explorer"]
         return [name for name in names if getattr(self.config.figures, name)]
 
-    def _animation(self, *supervisions: str) -> AnimationOptions:
-        """Return the options of animating, the usual ones in the place of those that do not count for these ways to supervise."""
+    def _animation(self, *runs: Run) -> AnimationOptions:
+        """Return the options of animating, the usual ones in the place of those that do not count for these runs."""
         options, usual = self.config.animation, AnimationOptions()
-        if "animated" not in supervisions:
+        if not any(run.method.supervision == "animated" for run in runs):
             options = msgspec.structs.replace(options, steps=usual.steps)
-        if "renewed" not in supervisions:
+        renewed = [run for run in runs if run.method.supervision == "renewed"]
+        if not renewed:
             options = msgspec.structs.replace(options, renewal=usual.renewal)
+        elif not any(run.method.sees_sources for run in renewed):
+            renewal = msgspec.structs.replace(options.renewal, placed=usual.renewal.placed)
+            options = msgspec.structs.replace(options, renewal=renewal)
         return options
 
     def _detector(self, run: Run) -> DetectorOptions:

@@ -65,6 +65,8 @@ def jobs_of(grid: Grid, name: str) -> list[Job]:
                 Job("find_poses", chooser, grid.finder_params(chooser), (f"find_poses/{chooser}.tsv",)),
             ]
         jobs += _of_poses(grid, owner)
+    if grid.places(run):
+        jobs.append(Job("place", run.pose_set, grid.placing_params(run.pose_set), (f"place/{run.pose_set}.tsv",)))
     return [*jobs, _of_detector(grid, name)]
 
 

@@ -114,3 +114,23 @@ rule compose:
         stamp=composer_stamp,
     script:
         "../workflow_scripts/compose.py"
+
+
+rule place:
+    input:
+        unpack(placing_inputs),
+    output:
+        "results/pose_sets/{pose_set}/placed.h5",
+    log:
+        "results/logs/pose_sets/{pose_set}_placed.log",
+    benchmark:
+        "results/benchmarks/place/{pose_set}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=15,
+    params:
+        cell=lambda wildcards: GRID.placing_params(wildcards.pose_set),
+        stamp=stamp("place"),
+    script:
+        "../workflow_scripts/place.py"

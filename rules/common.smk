@@ -165,6 +165,15 @@ def annotation_set_inputs(wildcards):
     return inputs
 
 
+def placing_inputs(wildcards):
+    """The mixed shots, and what is placed where they are: of the generator, or the source's own poses."""
+    run = GRID.pose_sets[wildcards.pose_set]
+    inputs = guidance_inputs(run)
+    if run.method.poses == "adapted":
+        return {**sampler_inputs(wildcards), **inputs}
+    return {"sources": train_caches(run.cell.sources), **inputs}
+
+
 def composer_stamp(wildcards):
     """The code stamp of composing a pose set: editing the baselines does not compose the others again."""
     return stage_stamp(GRID.pose_sets[wildcards.pose_set].method.composer)
@@ -185,6 +194,8 @@ def detector_inputs(wildcards):
     }
     if run.method.supervision != "none":
         inputs["shots"] = guidance_inputs(run)["shots"]
+    if GRID.places(run):
+        inputs["placed"] = f"results/pose_sets/{run.pose_set}/placed.h5"
     return inputs
 
 

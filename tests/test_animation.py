@@ -345,9 +345,10 @@ def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path)
     animation, eta = AnimationOptions(steps=4), tmp_path / "eta.safetensors"
     pretrain_eta(options, caches["poses"], eta, tmp_path / "eta.json", 0, tmp_path / "eta")
 
-    def run(name, seed=0, animation=animation, own=shots, poses=caches["poses"], renewed=False):
+    def run(name, seed=0, animation=animation, own=shots, poses=caches["poses"], renewed=False, **kwargs):
         out = tmp_path / f"{name}.safetensors"
-        train_animated(options, animation, caches["images"], poses, eta, own, out, seed, tmp_path / name, renewed)
+        given = (caches["images"], poses, eta, own, out, seed, tmp_path / name, renewed)
+        train_animated(options, animation, *given, **kwargs)
         return out
 
     found = run("a")
@@ -357,6 +358,10 @@ def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path)
     renewed = run("d", animation=often, renewed=True)
     assert renewed.read_bytes() == run("e", animation=often, renewed=True).read_bytes()
     assert found.read_bytes() == run("f", animation=often).read_bytes() != renewed.read_bytes()
+    with_placed = run("g", animation=often, renewed=True, placed_cache=caches["poses"])
+    assert with_placed.read_bytes() != renewed.read_bytes()
+    with pytest.raises(DataError, match=r"faces\.h5: expected skeleton body15 as in .*images\.h5, found face68"):
+        run("h", animation=often, renewed=True, placed_cache=caches["faces"])
     tensors, header = load_weights(found, "keypoint_detector")
     assert header["extra"]["steps"] == 4
     assert all(name.startswith("detector.") for name in tensors)

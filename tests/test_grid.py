@@ -387,6 +387,7 @@ def test_a_cells_own_configuration_leaves_out_what_it_does_not_depend_on():
         ({"steps": 7}, {"animated"}),
         ({"renewal": {"every": 7}}, {"renewed"}),
         ({"renewal": {"steps": 7}}, {"renewed"}),
+        ({"renewal": {"placed": 0.1}}, {"renewed"}),
         ({"turn": 0.1}, {"animated", "renewed"}),
     ],
 )
@@ -396,9 +397,22 @@ def test_options_of_animating_count_for_those_that_animate_so(option, supervisio
     raw["animation"] = option
     after = Grid(load_config(raw))
     expected = {name for name, run in before.runs.items() if run.method.supervision in supervisions}
+    if "placed" in option.get("renewal", ()):
+        expected = {name for name in expected if before.runs[name].sources}
     assert expected
     for function in ("detector_params", "cell_config"):
         changed = {name for name in before.runs if getattr(before, function)(name) != getattr(after, function)(name)}
         assert changed == expected, function
     shown = before.animation_params() != after.animation_params()
     assert shown == ("turn" in option)
+
+
+def test_poses_are_placed_for_renewed_runs_that_have_sources():
+    raw = raw_config()
+    grid = Grid(load_config(raw))
+    renewed = {name for name, run in grid.runs.items() if run.method.supervision == "renewed"}
+    without = {"upright-mixup-renewed_s0", "all-mixup-renewed_s0"}
+    assert {name for name, run in grid.runs.items() if grid.places(run)} == renewed - without
+    raw["animation"] = {"renewal": {"placed": 0}}
+    grid = Grid(load_config(raw))
+    assert not any(grid.places(run) for run in grid.runs.values())

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from flexpose_core.errors import ConfigError
-from flexpose_core.geometry import bone_lengths, flip, relative_to_root
+from flexpose_core.geometry import bone_lengths, flip, relative_to_root, to_bones
 from flexpose_core.options.adaptation import AlignmentOptions
-from flexpose_core.poses.alignment import align, fit_bone_ratios, scale_bones, total_length
+from flexpose_core.poses.alignment import align, fit_bone_ratios, placed, scale_bones, total_length
 from flexpose_core.poses.pairing import assigned_pairs, random_pairs
 from flexpose_core.skeletons import BODY15, FACE68
 
@@ -106,3 +106,27 @@ def test_the_source_moves_anchors_by_its_reach():
         moved = np.linalg.norm(aligned - anchors, axis=-1).mean(axis=1)
         # Directions turn along arcs, whose chords are not quite proportional to the share.
         assert np.median(moved).mean() == pytest.approx(reach, rel=0.25, abs=1e-5)
+
+
+def test_placed_poses_keep_their_posture_and_take_proportions_place_and_size():
+    source = walkers(500, 14)
+    source = np.concatenate([source, flip(source, BODY15)])
+    planted = np.random.default_rng(15).uniform(0.7, 1.3, len(BODY15.tree))
+    planted = np.sqrt(planted * planted[BODY15.tree_flip_permutation])
+    anchors = 0.5 * scale_bones(source[::25], planted, BODY15) + np.random.default_rng(16).uniform(0, 0.5, (40, 1, 2))
+    options = AlignmentOptions(bone_shrinkage=0, bone_rounds=6)
+    moved = placed(source, anchors, 12, BODY15, options, np.random.default_rng(0))
+    assert moved.dtype == np.float32
+
+    def sizes(poses):
+        return np.column_stack([to_bones(poses, BODY15)[:, 0], total_length(poses, BODY15)])
+
+    off = np.abs(sizes(moved)[:, None] - sizes(anchors)).max(axis=2)
+    assert off.min(axis=1).max() < 1e-5
+    assert np.bincount(off.argmin(axis=1), minlength=40).min() > 5
+    before, after = (to_bones(poses, BODY15)[:, 1:] for poses in (source, moved.astype(np.float64)))
+    lengths = [np.linalg.norm(bones, axis=2, keepdims=True) for bones in (before, after)]
+    np.testing.assert_allclose(after / lengths[1], before / lengths[0], atol=1e-4)
+    ratio = (lengths[1] / lengths[0])[..., 0]
+    ratio = np.log(ratio / ratio.mean(axis=1, keepdims=True)).mean(axis=0)
+    assert np.abs(ratio - np.log(planted / planted.mean())).mean() < 0.25 * np.abs(np.log(planted)).mean()

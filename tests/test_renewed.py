@@ -1,5 +1,7 @@
 """Animated people in poses that are found in images: when these are renewed, by what, and how many take them."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from flexpose_core.options.detector import DetectorArchitecture, SupervisionOpti
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.train_detector import initialised
 from flexpose_core.streams import StepRandom
-from flexpose_core.training.both_views import found_in_both_views
+from flexpose_core.training.both_views import found_in_both_views, mean_of_views
 from flexpose_core.training.objectives.animated import AnimatedFrames
 from flexpose_core.training.objectives.keypoint_gan import Frames
 from flexpose_core.training.objectives.renewed import (
@@ -21,6 +23,7 @@ from flexpose_core.training.objectives.renewed import (
     RenewedFrames,
     RenewedObjective,
     is_due,
+    with_what_is_missed,
 )
 
 STILL = {"rotation": 0, "log_scale": 0, "shift": 0, "mirror": 0, "colour": 0}
@@ -62,6 +65,21 @@ def test_then_a_share_takes_found_poses():
     assert counts[:3].min() > 15
 
 
+def test_of_the_others_a_share_takes_placed_poses():
+    renewal = RenewalOptions(share=0.5, placed=0.25)
+    _, animated = frames(1.0, count=400, kind=RenewedFrames, renewal=renewal, **STILL)
+    animated.placed = np.stack([STANDING + shift for shift in (0.1, 0.15)]).astype(np.float32)
+    kinds = np.stack([*animated.placed, waving(), STANDING])
+    for found, expected in ((None, (50, 50, 300, 0)), (STANDING, (25, 25, 150, 200))):
+        if found is not None:
+            animated.found = FoundPoses(1, 15)
+            animated.found.renew(found[None])
+        taken = animated.draw(StepRandom(0, "x", 0))[2].numpy()
+        off = np.abs(taken[:, None] - kinds).max(axis=(2, 3))
+        assert (off.min(axis=1) < 1e-6).all()
+        np.testing.assert_allclose(np.bincount(off.argmin(axis=1), minlength=4), expected, atol=35)
+
+
 def test_found_poses_are_loosened_less():
     renewal = RenewalOptions(share=0.5, loosening=0.1)
     _, animated = frames(1.0, count=400, turn=0.4, kind=RenewedFrames, renewal=renewal, **STILL)
@@ -75,21 +93,56 @@ def test_found_poses_are_loosened_less():
     assert 0.05 < found / others < 0.2
 
 
-def objective(steps=6):
+def test_what_is_missed_makes_up_for_answers_that_tend_to_the_mean():
+    rng = np.random.default_rng(0)
+
+    def answered(poses):
+        # The mean and four fifths of what a pose is off it, and of the second half of the joints, as unclear ones, nothing at all.
+        share = np.where(np.arange(15) < 8, 0.8, 0.0)[:, None]
+        return 0.5 + share * (poses - 0.5) + rng.normal(0, 0.001, poses.shape)
+
+    # Poses on a plane, so that others are near to each; half of the joints say nothing of the rest.
+    def drawn(count, spread):
+        place = rng.normal(0, spread, (count, 2, 1, 2))
+        return 0.5 + np.concatenate([place[:, [0] * 8, 0], place[:, [1] * 7, 0]], axis=1)
+
+    truth, known = drawn(3000, 0.1), drawn(3000, 0.13)
+    found = answered(truth)
+    assert found[:, :8].std() < 0.083
+    assert found[:, 8:].std() < 0.002
+    full = with_what_is_missed(found, answered(known), known, rng)
+    np.testing.assert_allclose(full[:, :8].mean(axis=1).std(axis=0), 0.1, rtol=0.05)
+    np.testing.assert_allclose(full[:, 8:].mean(axis=1).std(axis=0), 0.13, rtol=0.05)
+    # Clear joints are where they are, and not merely as widely spread.
+    assert np.abs(full[:, :8] - truth[:, :8]).mean() < 0.1 * np.abs(found[:, :8] - truth[:, :8]).mean() + 0.005
+
+
+def test_what_is_missed_is_of_those_in_whom_the_like_was_found():
+    found = np.zeros((40, 15, 2), np.float32)
+    found[20:] = 0.5
+    seen = np.concatenate([np.zeros((3, 15, 2)), np.full((3, 15, 2), 0.5)]).astype(np.float32)
+    missed = np.array([0.01, 0.02, 0.03, 0.1, 0.2, 0.3], np.float32)[:, None, None]
+    full = with_what_is_missed(found, seen, seen + missed, np.random.default_rng(0)) - found
+    assert np.ptp(full, axis=(1, 2)).max() < 1e-6
+    assert set((1000 * full[:20, 0, 0]).round().tolist()) == {10, 20, 30}
+    assert set((1000 * full[20:, 0, 0]).round().tolist()) == {100, 200, 300}
+
+
+def objective(steps=6, animated=7):
     architecture = DetectorArchitecture(joints=15, **SMALL)
     networks = [initialised(NETWORKS[name], architecture, 0, name, CPU) for name in ("phi", "eta")]
-    renewal = RenewalOptions(first=0.25, every=2)
-    labelled, animated = frames(0.8, kind=RenewedFrames, renewal=renewal)
+    renewal = RenewalOptions(first=0.25, every=2, animated=animated)
+    labelled, people = frames(0.8, turn=0.5, kind=RenewedFrames, renewal=renewal)
     images = ((labelled.images + 1) * 127.5).round().byte().repeat(3, 1, 1, 1)
     grounds = ((labelled.backgrounds + 1) * 127.5).round().byte().repeat(3, 1, 1, 1)
     places = torch.arange(6)
     seen = Frames(images, grounds, places, places)
     how = (0.9, SupervisionOptions(steps=steps, batch=6), False)
-    return RenewedObjective(Detector(*networks), animated, seen, np.array([1, 4, 5]), *how)
+    return RenewedObjective(Detector(*networks), people, seen, np.array([1, 4, 5]), *how)
 
 
-def test_found_poses_are_what_the_average_finds_in_the_images():
-    learning = objective()
+def test_without_animated_people_found_poses_are_what_the_average_finds_in_the_images():
+    learning = objective(animated=0)
     for step in range(5):
         before = learning.found.poses.clone()
         expected = found_in_both_views(learning.average.module, learning.frames, learning.rows, BODY15, CPU)
@@ -100,6 +153,25 @@ def test_found_poses_are_what_the_average_finds_in_the_images():
             assert not torch.equal(learning.found.poses, before)
         else:
             assert torch.equal(learning.found.poses, before)
+
+
+def test_found_poses_are_given_what_the_average_misses_of_animated_people():
+    learning = objective(animated=600)
+    for step in range(3):
+        found = found_in_both_views(learning.average.module, learning.frames, learning.rows, BODY15, CPU)
+        before = copy.deepcopy(learning.average.module)
+        learning.step(step, StepRandom(0, "x", step))
+    missed = learning.found.poses.numpy() - found
+    assert np.abs(missed).max() > 0.01
+    # The same draws once more, in the same order.
+    rng = StepRandom(0, "x", 2).numpy
+    poses = found[rng.integers(len(found), size=600)]
+    parts = []
+    for some in np.array_split(poses, 3):
+        images, scenes, taken = learning.labelled.animate(some, 1.0, rng)
+        parts.append((mean_of_views(before, images, scenes, BODY15), taken.numpy()))
+    seen, drawn = (np.concatenate(some) for some in zip(*parts, strict=True))
+    np.testing.assert_array_equal(found + missed, with_what_is_missed(found, seen, drawn, rng))
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 5])

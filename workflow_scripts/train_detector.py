@@ -12,7 +12,20 @@ work, out = snakemake.params.work, snakemake.output[0]
 with reporting(snakemake.log[0], snakemake.threads):
     if "animation" in cell:
         animation, renewed = msgspec.convert(cell["animation"], AnimationOptions), cell["supervision"] == "renewed"
-        train_animated(options, animation, files.images, files.poses, files.eta, files.shots, out, seed, work, renewed)
+        placed = files.get("placed") or None
+        train_animated(
+            options,
+            animation,
+            files.images,
+            files.poses,
+            files.eta,
+            files.shots,
+            out,
+            seed,
+            work,
+            renewed,
+            placed_cache=placed,
+        )
     else:
         shots = files.get("shots") or None
         train_detector(

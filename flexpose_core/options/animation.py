@@ -25,18 +25,26 @@ class RenewalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         Steps from one renewal to the next.
     share
         Of the animated people that take found poses from then on; the others keep to the method's.
+    placed
+        Of these others, so many take poses that the source has of itself, placed where the shots are, see
+        `poses.alignment.placed`: the shots may lack what the target has. 0: none; nor are there any without a source.
     loosening
         Of found poses, as a share of that of the others: they err already, most of all at the ends of limbs.
     images
         So many training images are looked at, the same at each renewal.
+    animated
+        So many people are animated at each renewal to see what the detector misses of their poses; found poses are given that.
+        0: they are taken as they are found.
     """
 
     steps: Count = 6000
     first: Share = 0.25
     every: Count = 500
     share: Share = 0.7
+    placed: Share = 0.25
     loosening: Share = 0.5
     images: Count = 3000
+    animated: Annotated[int, Meta(ge=0)] = 1000
 
 
 class AnimationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

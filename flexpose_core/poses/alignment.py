@@ -54,16 +54,33 @@ def align(
     ratios = fit_bone_ratios(candidates, anchors, n_shots, skeleton, options)
     candidates = scale_bones(candidates, ratios, skeleton)
     chosen = assigned_pairs(relative_to_root(anchors, skeleton), relative_to_root(candidates, skeleton))
-    matched = to_bones(candidates[chosen], skeleton)
-    matched[:, 1:] *= (total_length(anchors, skeleton) / total_length(candidates[chosen], skeleton))[:, None, None]
-    matched[:, :1] = to_bones(anchors, skeleton)[:, :1]
-    posture = from_bones(matched, skeleton)
+    posture = _moved_onto(candidates[chosen], anchors, skeleton)
     # A source pose far from its anchor says little about the target: it may move the anchor only so far.
     distance = np.linalg.norm(posture - anchors, axis=-1).mean(axis=1, keepdims=True)
     share = np.minimum(options.source_share, options.source_reach / np.maximum(distance, SHORTEST_BONE))
     mixed = interpolate(to_polar(anchors, skeleton), to_polar(posture, skeleton), share)
     jitter = rng.normal(0, 1, (len(anchors), 1, 2)) * options.root_jitter
     return (from_polar(mixed, skeleton) + jitter).astype(np.float32)
+
+
+def placed(
+    source: np.ndarray,
+    anchors: np.ndarray,
+    n_shots: int,
+    skeleton: Skeleton,
+    options: AlignmentOptions,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return all source poses in the target's proportions, each where an anchor drawn at random is and as large.
+
+    Takes what `align` takes, of whose options `candidates`, the number of source poses that the proportions are estimated from,
+    and those of bones count. Nothing else of the anchors is taken on: (N, K, 2) float32.
+    """
+    source, anchors = source.astype(np.float64), anchors.astype(np.float64)
+    compared = source[rng.permutation(len(source))[: options.candidates]]
+    ratios = fit_bone_ratios(compared, anchors, n_shots, skeleton, options)
+    places = anchors[rng.integers(len(anchors), size=len(source))]
+    return _moved_onto(scale_bones(source, ratios, skeleton), places, skeleton).astype(np.float32)
 
 
 def fit_bone_ratios(
@@ -100,6 +117,14 @@ def scale_bones(poses: np.ndarray, ratios: np.ndarray, skeleton: Skeleton) -> np
 def total_length(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """Return the sum of all bones' lengths of each pose, (N,)."""
     return bone_lengths(poses, skeleton).sum(axis=1)
+
+
+def _moved_onto(poses: np.ndarray, anchors: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Return poses with the root's position and the total length of the anchors, (N, K, 2) each."""
+    bones = to_bones(poses, skeleton)
+    bones[:, 1:] *= (total_length(anchors, skeleton) / total_length(poses, skeleton))[:, None, None]
+    bones[:, :1] = to_bones(anchors, skeleton)[:, :1]
+    return from_bones(bones, skeleton)
 
 
 def _without_place_and_size(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:

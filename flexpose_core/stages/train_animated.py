@@ -50,11 +50,17 @@ def train_animated(
     work: Path,
     renewed: bool = False,
     loop: LoopOptions | None = None,
+    placed_cache: Path | None = None,
 ) -> None:
     """Train Φ and η on the images of the shots and on animated ones; η was pretrained as for any detector.
 
     Of the unlabelled images only the empty scenes are used, unless poses are `renewed` by what is found in them. The weights file
     is that of `train_detector` without Ψ.
+
+    Parameters
+    ----------
+    placed_cache
+        For renewed poses: the source's own, of which some people take one.
 
     Raises
     ------
@@ -67,7 +73,10 @@ def train_animated(
     """
     device = pick_device(options.device)
     pictures, poses, annotated = load_cache(image_cache, images=True), load_cache(pose_cache), load_cache(shots)
-    for path, other in {pose_cache: poses, shots: annotated}.items():
+    others = {pose_cache: poses, shots: annotated}
+    if placed_cache is not None:
+        others[placed_cache] = load_cache(placed_cache)
+    for path, other in others.items():
         if other.skeleton.name != pictures.skeleton.name:
             raise DataError(
                 f"{path}: expected skeleton {pictures.skeleton.name} as in {image_cache}, found {other.skeleton.name}"
@@ -93,6 +102,8 @@ def train_animated(
         rows = np.sort(seeds.rng(seed, "renewal").permutation(len(pictures))[: animation.renewal.images])
         # Few images, and seldom: not worth decoding all.
         frames = frames_of(pictures, options.size, options.contrast, in_memory=0)
+        if placed_cache is not None:
+            animated.placed = complete_poses(others[placed_cache], placed_cache)
         objective: AnimatedObjective = RenewedObjective(detector, animated, frames, rows, *how)
     else:
         objective = AnimatedObjective(detector, animated, *how)
@@ -102,6 +113,7 @@ def train_animated(
             code_stamp(__name__),
             *(msgspec.json.encode(own).decode() for own in shaping),
             *(digest(array.tobytes()) for array in (prior, people.poses, people.images)),
+            *([digest(others[placed_cache].poses.tobytes())] if placed_cache is not None else []),
             str(pictures.image_checksum),
             str(eta_header["checksum"]),
             *(["renewed"] if renewed else []),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.training.objectives.keypoint_gan import Frames
@@ -18,11 +18,14 @@ def found_in_both_views(
 ) -> np.ndarray:
     """Return the mean of what is found in each image and in its mirror image, mirrored back: (n, K, 2) float32 in 0..1."""
     detector.eval()
-    flip = torch.as_tensor(skeleton.flip_permutation, device=device)
-    parts = []
-    for some in torch.from_numpy(rows).split(_BATCH):
-        images, backgrounds = frames.take(some, device)
-        mirrored = detector(images.flip(3), backgrounds.flip(3))[:, flip]
-        mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
-        parts.append(((detector(images, backgrounds) + mirrored) / 2).cpu().numpy())
-    return np.concatenate(parts)
+    batches = torch.from_numpy(rows).split(_BATCH)
+    return np.concatenate([mean_of_views(detector, *frames.take(some, device), skeleton) for some in batches])
+
+
+@torch.no_grad()
+def mean_of_views(detector: nn.Module, images: Tensor, backgrounds: Tensor, skeleton: Skeleton) -> np.ndarray:
+    """Return the same of images and their backgrounds, (n, 3, S, S) each as the detector sees them."""
+    flip = torch.as_tensor(skeleton.flip_permutation, device=images.device)
+    mirrored = detector(images.flip(3), backgrounds.flip(3))[:, flip]
+    mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
+    return ((detector(images, backgrounds) + mirrored) / 2).cpu().numpy()

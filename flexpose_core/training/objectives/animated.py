@@ -62,18 +62,25 @@ class AnimatedFrames(LabelledFrames):
         count = int(random.numpy.binomial(self.options.batch, self.animation.share))
         if not count:
             return annotated
-        animated = self.animate(count, random.numpy)
+        animated = self.animate(*self.poses_to_take(count, random.numpy), random.numpy)
         images, backgrounds, poses = (
             torch.cat([new, own[count:]]) for new, own in zip(animated, annotated, strict=True)
         )
         return images, backgrounds, poses
 
-    def animate(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return so many animated images, their scenes, (n, 3, S, S) as the detector sees them, and poses (n, K, 2)."""
+    def animate(
+        self, poses: np.ndarray, amount: np.ndarray | float, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return animated images, their scenes, (n, 3, S, S) as the detector sees them, and what the poses (n, K, 2) became.
+
+        Parameters
+        ----------
+        amount
+            Of loosening, as a share of the options: one number, or (n,) for each pose.
+        """
         animation, limbs = self.animation, self.puppets.anatomy.limbs
-        poses, amount = self.poses_to_take(count, rng)
         poses = loosened(poses, self.skeleton, limbs[:, 1], animation.turn, animation.stretch, rng, amount)
-        scenes = self.scenes[rng.integers(len(self.scenes), size=count)]
+        scenes = self.scenes[rng.integers(len(self.scenes), size=len(poses))]
         drawn = self.puppets.draw(poses, scenes, animation.appearances, animation.behind, rng)
         seen = as_seen(drawn, scenes, self.images.shape[-1], self.contrast, self.images.device)
         return *seen, torch.from_numpy(poses).to(self.images.device)
@@ -86,6 +93,8 @@ class AnimatedFrames(LabelledFrames):
 class AnimatedObjective(SupervisedObjective):
     """Learning from `AnimatedFrames`, whose pictures in the log are of animated people."""
 
+    labelled: AnimatedFrames
+
     def __init__(
         self,
         detector: Detector,
@@ -95,7 +104,8 @@ class AnimatedObjective(SupervisedObjective):
         mixed: bool,
     ) -> None:
         super().__init__(detector, labelled, average_decay, options, mixed)
-        self.shown = labelled.animate(SHOWN, np.random.default_rng(0))
+        rng = np.random.default_rng(0)
+        self.shown = labelled.animate(*labelled.poses_to_take(SHOWN, rng), rng)
 
     def picture(self) -> np.ndarray | None:
         """Return three rows: animated images, their poses drawn, and drawings of what is found in them."""
