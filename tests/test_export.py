@@ -139,6 +139,12 @@ def test_a_cell_is_evaluated_again_from_all_that_it_was_evaluated_from():
     assert any(run.chooses_layers for run in grid.runs.values())
 
 
+def test_placed_poses_go_along_where_a_run_has_them():
+    grid = Grid(load_config(yaml.safe_load((ROOT / "config.yaml").read_text())))
+    for run in grid.runs.values():
+        assert (f"pose_sets/{run.pose_set}/placed.h5" in export.files_beside(run)) == grid.places(run)
+
+
 def test_another_figure_is_told(archive, tmp_path, capsys):
     def other_figure(name, data):
         if name == "manifest.json":

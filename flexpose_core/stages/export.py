@@ -63,7 +63,7 @@ def export_cell(cell: Path, out: Path, images: bool = True) -> Manifest:
     metrics = read_json(cell / "metrics.json")
     results = cell.absolute().parent.parent
     run = run_of(metrics, cell.name, cell / "metrics.json")
-    needed, beside = evaluated_files(run), _beside(run)
+    needed, beside = evaluated_files(run), files_beside(run)
     files: dict[str, Entry] = {}
     left_out: dict[str, Entry] = {}
     for name in [*needed, *beside]:
@@ -120,7 +120,7 @@ def evaluated_files(run: Run) -> dict[str, str]:
     return files | ({f"guidance/{run.guidance}/shots.h5": "shots"} if run.method.guidance else {})
 
 
-def _beside(run: Run) -> list[str]:
+def files_beside(run: Run) -> list[str]:
     """Return the weights and figures on the way to a run's detector, of which it may have none."""
     own = [f"pose_sets/{run.pose_set}/{name}" for name in ("eta.safetensors", "eta.json")]
     own += [f"guidance/{run.guidance}/mixup.h5"] if run.method.guidance else []
@@ -128,10 +128,12 @@ def _beside(run: Run) -> list[str]:
         own += [f"pose_sets/{run.pose_set}/{name}" for name in ("transfer.safetensors", "adaptation.json")]
         names = ("generator", "regressor")
         own += [f"priors/{run.prior}/{name}.{ending}" for name in names for ending in ("safetensors", "json")]
+    if run.method.supervision == "renewed" and run.method.sees_sources:
+        own.append(f"pose_sets/{run.pose_set}/placed.h5")
     if run.chooser:
         before = run.chooser
         own += [f"cells/{before.name}/{name}" for name in ("detector.safetensors", "found.h5")]
-        own += [f"pose_sets/{before.pose_set}/poses.h5", *_beside(before)]
+        own += [f"pose_sets/{before.pose_set}/poses.h5", *files_beside(before)]
     return list(dict.fromkeys(own))
 
 
