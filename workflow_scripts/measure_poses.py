@@ -1,3 +1,8 @@
+import os
+
+# The arrays are NumPy's; without this, measuring imports torch as well, which takes longer.
+os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
+
 from flexpose_core.stages.measure_poses import measure_poses
 from flexpose_core.stages.reporting import reporting
 

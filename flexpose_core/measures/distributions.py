@@ -9,7 +9,6 @@ compare at equal sizes only.
 from __future__ import annotations
 
 import numpy as np
-from ot.sliced import sliced_wasserstein_distance
 from scipy.spatial.distance import cdist
 
 from flexpose_core import seeds
@@ -43,6 +42,9 @@ def sliced_wasserstein(first: np.ndarray, second: np.ndarray, projections: int =
     first, second
         (N, K, 2) and (M, K, 2) in 0..1.
     """
+    # Imported where it is used, as that takes longer than most of what else a job does.
+    from ot.sliced import sliced_wasserstein_distance
+
     # POT takes the older kind of generator.
     random = np.random.RandomState(seeds.derive(seed, "sliced_wasserstein") % 2**32)
     return float(

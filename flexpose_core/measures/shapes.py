@@ -6,8 +6,6 @@ Distances between poses are the mean over joints of the joints' distances, in px
 from __future__ import annotations
 
 import numpy as np
-from ot import wasserstein_circle
-from scipy.stats import wasserstein_distance
 
 from flexpose_core.errors import DataError
 from flexpose_core.geometry import SHORTEST_BONE, bone_lengths, to_polar
@@ -33,6 +31,9 @@ def length_ratio_distance(first: np.ndarray, second: np.ndarray, skeleton: Skele
     for poses in (first, second):
         lengths = bone_lengths(poses.astype(np.float64), skeleton)
         shares.append(lengths / np.maximum(lengths.sum(axis=1, keepdims=True), SHORTEST_BONE))
+    # Imported where it is used, see `measures.distributions`.
+    from scipy.stats import wasserstein_distance
+
     return 100 * float(np.mean([wasserstein_distance(a, b) for a, b in zip(shares[0].T, shares[1].T, strict=True)]))
 
 
@@ -57,6 +58,9 @@ def joint_angle_distance(first: np.ndarray, second: np.ndarray, skeleton: Skelet
     first, second
         (N, K, 2) and (M, K, 2).
     """
+    # Imported where it is used, see `measures.distributions`.
+    from ot import wasserstein_circle
+
     distances = wasserstein_circle(joint_angles(first, skeleton), joint_angles(second, skeleton), p=1)
     return 360 * float(np.mean(distances))
 

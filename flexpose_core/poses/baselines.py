@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy.stats import gaussian_kde
 
 from flexpose_core.errors import DataError
 from flexpose_core.geometry import SHORTEST_BONE, fit_similarity
@@ -109,6 +108,9 @@ def kernel_density(
     follows Scott's rule M^(-1 / (r + 4)) or Silverman's. Kernels of the shots' own covariance widen it by 1 + h²; draws
     are brought back about the mean by its root, so that the variance is the shots' (Silverman & Young 1987, section 2).
     """
+    # Imported where it is used, as that takes longer than composing any other set.
+    from scipy.stats import gaussian_kde
+
     mean = shots.mean(axis=0, dtype=np.float64)
     vectors = (shots - mean).reshape(len(shots), -1)
     _, spreads, directions = np.linalg.svd(vectors, full_matrices=False)
