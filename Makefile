@@ -27,7 +27,7 @@ report: environment
 	$(BIN)/snakemake --report results/report.html
 
 test: environment lint
-	$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile
+	$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --durations 20
 
 # A real Slurm of one node on this machine, and a run on it that is disturbed; Debian, as root.
 test-slurm: $(VENV)/.ready-cluster
