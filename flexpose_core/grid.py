@@ -19,7 +19,7 @@ from flexpose_core.datasets.catalogue import paper_sizes
 from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest
-from flexpose_core.options.adaptation import AdaptationOptions
+from flexpose_core.options.adaptation import AdaptationOptions, AlignmentOptions
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
@@ -43,6 +43,8 @@ class Run:
     that, and the target's own do not depend on the seed."""
     chooser: Run | None = None
     """The run whose detector chooses the poses, from those that it learnt from."""
+    sees_placed: bool = False
+    """Whether the detector also sees poses that the source has of itself, placed where the shots are."""
 
     @property
     def sources(self) -> str:
@@ -98,7 +100,9 @@ class Grid:
             if method.chosen_by:
                 chooser = self._make(self._names[msgspec.structs.replace(cell, method=method.chosen_by)], seed, owners)
             pose_set = owner if method.poses == "target" else f"{owner}_s{seed}"
-            self.runs[made] = Run(made, name, cell, method, seed, pose_set, chooser)
+            placed = method.supervision == "renewed" and method.sees_sources
+            sees_placed = placed and self.config.animation.renewal.placed > 0
+            self.runs[made] = Run(made, name, cell, method, seed, pose_set, chooser, sees_placed)
         return self.runs[made]
 
     @property
@@ -190,17 +194,12 @@ class Grid:
         baseline = {} if run.method.baseline is None else {"options": run.method.baseline}
         return plain({"poses": run.method.poses, **baseline, **size, "seed": run.seed})
 
-    def places(self, run: Run) -> bool:
-        """Return whether a run's detector sees source poses besides, placed where the shots are."""
-        return (
-            run.method.supervision == "renewed" and run.method.sees_sources and self.config.animation.renewal.placed > 0
-        )
-
     def placing_params(self, pose_set: str) -> dict[str, Any]:
-        """Return what placed poses depend on beside their files: of a generator, how it is sampled."""
+        """Return what placed poses depend on beside their files: how proportions are estimated, and a generator is sampled."""
         run = _look_up(self.pose_sets, pose_set, "pose set")
-        options = {"options": self.config.sampling} if run.method.poses == "adapted" else {}
-        return plain({**options, "seed": run.seed})
+        sampled = {"options": self.config.sampling} if run.method.poses == "adapted" else {}
+        alignment = (run.adaptation.alignment if run.adaptation else None) or AlignmentOptions()
+        return plain({**sampled, "alignment": alignment, "seed": run.seed})
 
     def finder_params(self, name: str) -> dict[str, Any]:
         """Return what finding poses in the training images depends on beside the detector."""

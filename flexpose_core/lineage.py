@@ -61,17 +61,20 @@ def jobs_of(grid: Grid, name: str) -> list[Job]:
         if owner.chooser:
             chooser = owner.chooser.name
             jobs += [
-                _of_detector(grid, chooser),
+                *_of_detector(grid, chooser),
                 Job("find_poses", chooser, grid.finder_params(chooser), (f"find_poses/{chooser}.tsv",)),
             ]
         jobs += _of_poses(grid, owner)
-    if grid.places(run):
-        jobs.append(Job("place", run.pose_set, grid.placing_params(run.pose_set), (f"place/{run.pose_set}.tsv",)))
-    return [*jobs, _of_detector(grid, name)]
+    return [*jobs, *_of_detector(grid, name)]
 
 
-def _of_detector(grid: Grid, name: str) -> Job:
-    return Job(grid.run(name).method.trainer, name, grid.detector_params(name), (f"train_detector/{name}.tsv",))
+def _of_detector(grid: Grid, name: str) -> list[Job]:
+    run, training = grid.run(name), (f"train_detector/{name}.tsv",)
+    jobs = [Job(run.method.trainer, name, grid.detector_params(name), training)]
+    if run.sees_placed:
+        placing = grid.placing_params(run.pose_set)
+        jobs.insert(0, Job(run.method.placer, run.pose_set, placing, (f"place/{run.pose_set}.tsv",)))
+    return jobs
 
 
 def _conversion(grid: Grid, dataset: str) -> Job:

@@ -129,8 +129,9 @@ rule place:
     resources:
         mem_mb=memory(1500),
         runtime=15,
+        gpu=1,
     params:
         cell=lambda wildcards: GRID.placing_params(wildcards.pose_set),
-        stamp=stamp("place"),
+        stamp=placer_stamp,
     script:
         "../workflow_scripts/place.py"

@@ -174,6 +174,11 @@ def placing_inputs(wildcards):
     return {"sources": train_caches(run.cell.sources), **inputs}
 
 
+def placer_stamp(wildcards):
+    """The code stamp of placing poses: editing the generator does not place the source's own again."""
+    return stage_stamp(GRID.pose_sets[wildcards.pose_set].method.placer)
+
+
 def composer_stamp(wildcards):
     """The code stamp of composing a pose set: editing the baselines does not compose the others again."""
     return stage_stamp(GRID.pose_sets[wildcards.pose_set].method.composer)
@@ -194,7 +199,7 @@ def detector_inputs(wildcards):
     }
     if run.method.supervision != "none":
         inputs["shots"] = guidance_inputs(run)["shots"]
-    if GRID.places(run):
+    if run.sees_placed:
         inputs["placed"] = f"results/pose_sets/{run.pose_set}/placed.h5"
     return inputs
 

@@ -33,6 +33,7 @@ from flexpose_core.rendering.animation import (
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, read_png
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages import animated_figure
+from flexpose_core.stages import train_animated as train_animated_stage
 from flexpose_core.stages.evaluate import load_detector
 from flexpose_core.stages.guide import _rows
 from flexpose_core.stages.train_animated import cut_out, train_animated
@@ -354,12 +355,13 @@ def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path)
     found = run("a")
     assert found.read_bytes() == run("b").read_bytes()
     assert found.read_bytes() != run("c", seed=1).read_bytes()
-    often = AnimationOptions(steps=4, renewal=RenewalOptions(steps=4, every=2, images=5))
+    often = AnimationOptions(steps=4, renewal=RenewalOptions(steps=4, every=2, images=5, animated=20, placed=0.5))
     renewed = run("d", animation=often, renewed=True)
     assert renewed.read_bytes() == run("e", animation=often, renewed=True).read_bytes()
     assert found.read_bytes() == run("f", animation=often).read_bytes() != renewed.read_bytes()
-    with_placed = run("g", animation=often, renewed=True, placed_cache=caches["poses"])
-    assert with_placed.read_bytes() != renewed.read_bytes()
+    placed = [run(which, animation=often, renewed=True, placed_cache=caches[which]) for which in ("poses", "images")]
+    assert placed[0].read_bytes() != placed[1].read_bytes()
+    assert renewed.read_bytes() not in [some.read_bytes() for some in placed]
     with pytest.raises(DataError, match=r"faces\.h5: expected skeleton body15 as in .*images\.h5, found face68"):
         run("h", animation=often, renewed=True, placed_cache=caches["faces"])
     tensors, header = load_weights(found, "keypoint_detector")
@@ -378,6 +380,24 @@ def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path)
             run(name, own=tmp_path / f"{name}.h5")
     with pytest.raises(DataError, match=r"faces\.h5: expected skeleton body15 as in .*images\.h5, found face68"):
         run("faces", poses=caches["faces"])
+
+
+def test_a_checkpoint_is_of_the_placed_poses_it_learnt_from(caches, shots, tmp_path, monkeypatch):
+    identities = []
+
+    def told(objective, steps, stage, seed, work, identity, loop):
+        identities.append(identity)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_animated_stage, "train", told)
+    eta = tmp_path / "eta.safetensors"
+    pretrain_eta(OPTIONS, caches["poses"], eta, tmp_path / "eta.json", 0, tmp_path / "eta")
+    for placed in (None, caches["poses"], caches["images"], caches["images"]):
+        given = (caches["images"], caches["poses"], eta, shots, tmp_path / "out", 0, tmp_path / "work", True)
+        with pytest.raises(KeyboardInterrupt):
+            train_animated(OPTIONS, AnimationOptions(), *given, placed_cache=placed)
+    assert len(set(identities[:3])) == 3
+    assert identities[2] == identities[3]
 
 
 def test_an_interrupted_training_ends_alike(tmp_path):

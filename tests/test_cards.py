@@ -36,6 +36,15 @@ def grid():
              "pretrain_eta", "train_detector"],
         ),
         (
+            "upright-everyday-nearest-renewed_s0",
+            ["convert", "convert", "guide", "compose_baseline", "pretrain_eta", "place_source", "train_animated"],
+        ),
+        (
+            "upright-everyday-flexpose-renewed_s0",
+            ["convert", "convert", "train_regressor", "train_generator", "guide", "adapt", "sample", "compose",
+             "pretrain_eta", "place_samples", "train_animated"],
+        ),
+        (
             "all-mixup-chosen_s0",
             ["convert", "guide", "compose_baseline", "pretrain_eta", "train_detector", "find_poses", "compose_chosen",
              "pretrain_eta", "train_detector"],
@@ -44,6 +53,17 @@ def grid():
 )  # fmt: skip
 def test_a_runs_jobs_are_those_of_its_method(grid, run, stages):
     assert [job.stage for job in jobs_of(grid, run)] == stages
+
+
+def test_a_chooser_has_the_jobs_of_its_method():
+    raw = raw_config()
+    raw["methods"]["once-more"] = {"poses": "chosen", "guidance": "symmetric", "chosen_by": "nearest-renewed"}
+    raw["cells"]["once-more"] = {**raw["cells"]["upright-everyday-direct"], "method": "once-more"}
+    stages = [job.stage for job in jobs_of(Grid(load_config(raw)), "once-more_s0")]
+    assert stages == [
+        "convert", "convert", "guide", "compose_baseline", "pretrain_eta", "place_source", "train_animated", "find_poses",
+        "compose_chosen", "pretrain_eta", "train_detector",
+    ]  # fmt: skip
 
 
 def test_every_time_is_one_that_a_rule_measures(grid):

@@ -139,10 +139,16 @@ def test_a_cell_is_evaluated_again_from_all_that_it_was_evaluated_from():
     assert any(run.chooses_layers for run in grid.runs.values())
 
 
-def test_placed_poses_go_along_where_a_run_has_them():
-    grid = Grid(load_config(yaml.safe_load((ROOT / "config.yaml").read_text())))
-    for run in grid.runs.values():
-        assert (f"pose_sets/{run.pose_set}/placed.h5" in export.files_beside(run)) == grid.places(run)
+@pytest.mark.parametrize("placed", [0.25, 0])
+def test_placed_poses_go_along_where_a_run_has_them(placed):
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    grid = Grid(load_config({**raw, "animation": {"renewal": {"placed": placed}}}))
+    taken = {
+        name for name, run in grid.runs.items() if f"pose_sets/{run.pose_set}/placed.h5" in export.files_beside(run)
+    }
+    pairs = ("upright-everyday", "upright-studio", "upright-synthetic", "all-everyday")
+    expected = {f"{pair}-{method}-renewed_s0" for pair in pairs for method in ("flexpose", "nearest")}
+    assert taken == (expected if placed else set())
 
 
 def test_another_figure_is_told(archive, tmp_path, capsys):

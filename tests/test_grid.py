@@ -412,7 +412,21 @@ def test_poses_are_placed_for_renewed_runs_that_have_sources():
     grid = Grid(load_config(raw))
     renewed = {name for name, run in grid.runs.items() if run.method.supervision == "renewed"}
     without = {"upright-mixup-renewed_s0", "all-mixup-renewed_s0"}
-    assert {name for name, run in grid.runs.items() if grid.places(run)} == renewed - without
+    assert {name for name, run in grid.runs.items() if run.sees_placed} == renewed - without
     raw["animation"] = {"renewal": {"placed": 0}}
     grid = Grid(load_config(raw))
-    assert not any(grid.places(run) for run in grid.runs.values())
+    assert not any(run.sees_placed for run in grid.runs.values())
+
+
+def test_poses_are_placed_with_the_methods_own_alignment():
+    raw = raw_config()
+    before = Grid(load_config(raw))
+    raw["methods"]["flexpose-renewed"]["adaptation"]["alignment"] = {"bone_shrinkage": 1.0}
+    raw["methods"]["flexpose"]["adaptation"]["alignment"] = {"bone_shrinkage": 1.0}
+    raw["sampling"] = {"keep": 0.5}
+    after = Grid(load_config(raw))
+    for method, options in {"flexpose": {"alignment", "options"}, "nearest": set()}.items():
+        name = f"upright-everyday-{method}_s0"
+        first, second = before.placing_params(name), after.placing_params(name)
+        assert {key for key in first if first[key] != second[key]} == options
+    assert after.placing_params("upright-everyday-flexpose_s0")["alignment"]["bone_shrinkage"] == 1.0

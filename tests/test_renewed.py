@@ -174,6 +174,21 @@ def test_found_poses_are_given_what_the_average_misses_of_animated_people():
     np.testing.assert_array_equal(found + missed, with_what_is_missed(found, seen, drawn, rng))
 
 
+@pytest.mark.parametrize("animated", [0, 7])
+def test_weights_that_are_not_finite_renew_nothing(animated):
+    """So that the loop can say what diverged, and where the last checkpoint is."""
+    learning = objective(animated=animated)
+    for step in range(3):
+        learning.step(step, StepRandom(0, "x", step))
+    before = learning.found.poses.clone()
+    for network in (learning.detector, learning.average.module):
+        for parameter in network.parameters():
+            parameter.data.fill_(float("nan"))
+    learning.step(4, StepRandom(0, "x", 4))
+    assert torch.equal(learning.found.poses, before)
+    assert before.isfinite().all()
+
+
 @pytest.mark.parametrize("at", [1, 2, 3, 5])
 def test_an_interrupted_training_ends_alike(tmp_path, at):
     whole, resumed = check_that_it_resumes(objective, tmp_path, 6, at)

@@ -72,7 +72,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(tmp_path, caches, monkey
 def test_what_computes_without_torch_starts_without_it():
     """It takes seconds to import, and a grid has hundreds of such jobs."""
     stages = ("convert", "contact_sheet", "guide", "gather_samples", "compose", "compose_baseline", "compose_chosen",
-              "measure_poses", "tabulate", "claims", "cards", "reporting")  # fmt: skip
+              "measure_poses", "place_source", "tabulate", "claims", "cards", "reporting")  # fmt: skip
     readers = ("people", "faces")
     modules = [*(f"stages.{stage}" for stage in stages), *(f"datasets.{reader}.reader" for reader in readers)]
     lines = ["import sys", *(f"import flexpose_core.{module}" for module in modules), "print('torch' in sys.modules)"]

@@ -1,3 +1,8 @@
+import os
+
+# See measure_poses.py.
+os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
+
 from flexpose_core.stages.compare_datasets import compare_datasets
 from flexpose_core.stages.reporting import reporting
 

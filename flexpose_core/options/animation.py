@@ -24,17 +24,18 @@ class RenewalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     every
         Steps from one renewal to the next.
     share
-        Of the animated people that take found poses from then on; the others keep to the method's.
+        Of the animated people that take found poses from then on; the others go on as before.
     placed
-        Of these others, so many take poses that the source has of itself, placed where the shots are, see
-        `poses.alignment.placed`: the shots may lack what the target has. 0: none; nor are there any without a source.
+        Of those that do not take found poses, from the first step on: so many take poses that the source has of itself, placed
+        where the shots are (`poses.alignment.placed`), the others the method's. The shots may lack what the target has.
+        There are none for methods without a source, or whose poses are chosen.
     loosening
         Of found poses, as a share of that of the others: they err already, most of all at the ends of limbs.
     images
         So many training images are looked at, the same at each renewal.
     animated
-        So many people are animated at each renewal to see what the detector misses of their poses; found poses are given that.
-        0: they are taken as they are found.
+        So many people are animated in found poses, loosened in full, at each renewal to see what the detector misses of their
+        poses; found poses are given that. 0: they are taken as they are found.
     """
 
     steps: Count = 6000

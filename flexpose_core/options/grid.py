@@ -35,7 +35,8 @@ class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     supervision: Literal["none", "added", "alone", "animated", "renewed"] = "none"
     """What the detector learns from the images of the shots: nothing, a loss beside KeypointGAN's ("added"), or all that it
     learns: from these images "alone", or besides from the people in them, "animated" to take the method's poses; "renewed": as
-    "animated", later mostly in poses that the detector itself finds in the target's images."""
+    "animated", some in poses that the source has of itself, later mostly in those that the detector itself finds in the target's
+    images."""
 
     @property
     def sees_sources(self) -> bool:
@@ -46,6 +47,11 @@ class MethodOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def composer(self) -> str:
         """The module of `flexpose_core.stages` that composes the annotation set."""
         return {"baseline": "compose_baseline", "chosen": "compose_chosen"}.get(self.poses, "compose")
+
+    @property
+    def placer(self) -> str:
+        """The module of `flexpose_core.stages` that places the source's poses where the shots are."""
+        return "place_samples" if self.poses == "adapted" else "place_source"
 
     @property
     def trainer(self) -> str:

@@ -128,7 +128,7 @@ def files_beside(run: Run) -> list[str]:
         own += [f"pose_sets/{run.pose_set}/{name}" for name in ("transfer.safetensors", "adaptation.json")]
         names = ("generator", "regressor")
         own += [f"priors/{run.prior}/{name}.{ending}" for name in names for ending in ("safetensors", "json")]
-    if run.method.supervision == "renewed" and run.method.sees_sources:
+    if run.sees_placed:
         own.append(f"pose_sets/{run.pose_set}/placed.h5")
     if run.chooser:
         before = run.chooser

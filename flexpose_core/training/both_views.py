@@ -17,14 +17,20 @@ def found_in_both_views(
     detector: nn.Module, frames: Frames, rows: np.ndarray, skeleton: Skeleton, device: torch.device
 ) -> np.ndarray:
     """Return the mean of what is found in each image and in its mirror image, mirrored back: (n, K, 2) float32 in 0..1."""
-    detector.eval()
     batches = torch.from_numpy(rows).split(_BATCH)
     return np.concatenate([mean_of_views(detector, *frames.take(some, device), skeleton) for some in batches])
 
 
 @torch.no_grad()
 def mean_of_views(detector: nn.Module, images: Tensor, backgrounds: Tensor, skeleton: Skeleton) -> np.ndarray:
-    """Return the same of images and their backgrounds, (n, 3, S, S) each as the detector sees them."""
+    """Return the mean of what is found in images and in their mirror images, mirrored back: (n, K, 2) float32 in 0..1.
+
+    Parameters
+    ----------
+    images, backgrounds
+        (n, 3, S, S) as the detector sees them.
+    """
+    detector.eval()
     flip = torch.as_tensor(skeleton.flip_permutation, device=images.device)
     mirrored = detector(images.flip(3), backgrounds.flip(3))[:, flip]
     mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)

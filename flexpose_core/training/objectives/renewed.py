@@ -5,7 +5,7 @@ are exact however wrong the inference was. Loosened, the poses also cover what w
 
 A detector errs towards the mean pose, and poses that are found are too much alike. How it errs can be seen on animated people,
 whose poses are known: each found pose is given what was missed of an animated one in which much the same was found, as in
-approximate Bayesian computation with regression (Beaumont et al. 2002).
+approximate Bayesian computation with regression (Beaumont et al. 2002), its slope taken to be one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from flexpose_core.training.objectives.keypoint_gan import Frames
 
 _ALIKE = 3
 """Animated people whose found poses are nearest to one; what is missed of one of them is drawn."""
-_BATCH = 250
+_BATCH, _ROWS = 250, 2000
 
 
 class FoundPoses(nn.Module):
@@ -96,10 +96,10 @@ class RenewedObjective(AnimatedObjective):
         if is_due(step, self.options.steps, self.renewal):
             detector, device = self.average.module, self.found.poses.device
             found = found_in_both_views(detector, self.frames, self.rows, self.labelled.skeleton, device)
-            if self.renewal.animated:
-                found = with_what_is_missed(found, *self._tried(found, random.numpy), random.numpy)
             # Of weights that are not finite the loop says so at its next look at them.
             if np.isfinite(found).all():
+                if self.renewal.animated:
+                    found = with_what_is_missed(found, *self._tried(found, random.numpy), random.numpy)
                 self.found.renew(found)
         return super().step(step, random)
 
@@ -122,9 +122,14 @@ def with_what_is_missed(found: np.ndarray, seen: np.ndarray, drawn: np.ndarray, 
     seen, drawn
         (m, K, 2) what is found in images of known poses, and these.
     """
-    off = cdist(found.reshape(len(found), -1), seen.reshape(len(seen), -1))
-    alike = off.argsort(axis=1, kind="stable")[:, :_ALIKE]
-    chosen = alike[np.arange(len(found)), rng.integers(alike.shape[1], size=len(found))]
+    count, known = min(_ALIKE, len(seen)), seen.reshape(len(seen), -1)
+    alike = []
+    for some in np.array_split(found.reshape(len(found), -1), -(-len(found) // _ROWS)):
+        off = cdist(some, known)
+        nearest = np.argpartition(off, count - 1, axis=1)[:, :count]
+        order = np.take_along_axis(off, nearest, axis=1).argsort(axis=1, kind="stable")
+        alike.append(np.take_along_axis(nearest, order, axis=1))
+    chosen = np.concatenate(alike)[np.arange(len(found)), rng.integers(count, size=len(found))]
     return found + (drawn - seen)[chosen]
 
 
