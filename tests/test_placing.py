@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_sampling import PLAIN, draw, small_blocks, weights  # noqa: F401
+from test_sampling import PLAIN, draw, small_blocks, weights
 
 from flexpose_core import seeds
 from flexpose_core.errors import CheckpointError, DataError
@@ -14,6 +14,9 @@ from flexpose_core.stages import place_samples as sampling
 from flexpose_core.stages import place_source as sources
 from flexpose_core.stages.place_samples import place_samples
 from flexpose_core.stages.place_source import place_source
+
+assert small_blocks
+assert weights
 
 OPTIONS = AlignmentOptions(bone_shrinkage=2.0)
 
@@ -32,13 +35,13 @@ def shots(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def few(monkeypatch, small_blocks):  # noqa: F811
+def few(monkeypatch, small_blocks):
     monkeypatch.setattr(sampling, "COUNT", 150)
     monkeypatch.setattr(sampling, "BLOCK", 100)
     monkeypatch.setattr(sources, "COUNT", 150)
 
 
-def test_samples_are_the_generators_without_an_adapter(tmp_path, weights, shots):  # noqa: F811
+def test_samples_are_the_generators_without_an_adapter(tmp_path, weights, shots):
     out = tmp_path / "placed.h5"
     given = weights["generator"], weights["regressor"], *shots.values(), out
     place_samples(OPTIONS, PLAIN, *given, seed=5)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from interruption import check_that_it_resumes
-from test_animation import STANDING, frames, waving
+from test_animated_training import frames
+from test_animation import STANDING, waving
 from test_keypoint_gan import CPU, NETWORKS, SMALL
 
 from flexpose_core.models.keypoint_gan import Detector
