@@ -184,9 +184,11 @@ class Grid:
     def sample_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")
         count = (run.cell.annotation_set_size or 0) - self.config.guidance[run.method.guidance or ""].mixup_size
-        return plain(
-            {"options": self.config.sampling, "count": count, "seed": run.seed, "shards": self.config.sample_shards}
-        )
+        return plain({**self._sampling(run), "count": count, "seed": run.seed, "shards": self.config.sample_shards})
+
+    def _sampling(self, run: Run) -> dict[str, Any]:
+        """Return how a run's generator is sampled."""
+        return {"options": self.config.sampling, "joints": run.adaptation.joints if run.adaptation else "read"}
 
     def pose_set_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")
@@ -197,7 +199,7 @@ class Grid:
     def placing_params(self, pose_set: str) -> dict[str, Any]:
         """Return what placed poses depend on beside their files: how proportions are estimated, and a generator is sampled."""
         run = _look_up(self.pose_sets, pose_set, "pose set")
-        sampled = {"options": self.config.sampling} if run.method.poses == "adapted" else {}
+        sampled = self._sampling(run) if run.method.poses == "adapted" else {}
         alignment = (run.adaptation.alignment if run.adaptation else None) or AlignmentOptions()
         return plain({**sampled, "alignment": alignment, "seed": run.seed})
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from interruption import check_that_it_resumes
 
+from flexpose_core import streams
 from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.files import read_json
 from flexpose_core.measures import distributions
@@ -203,6 +204,22 @@ def test_the_stage_repeats_to_the_byte_and_improves(files):
     assert found["parameters"] == sum(parameter.numel() for parameter in loaded.parameters())
     assert set(found["before"]) == set(found["after"])
     assert 0 < found["loss"]["after"] < 0.5 * found["loss"]["before"]
+
+
+def test_the_stage_measures_the_joints_that_samples_have(files):
+    generator, regressor = small_generator(), small_regressor().eval()
+    z = torch.randn(1000, generator.architecture.latent_width, generator=streams.torch_generator(0, "adapt/measure"))
+    for joints in ("read", "own"):
+        options = msgspec.structs.replace(FAST, joints=joints, mixed_precision=False)
+        transfer, metrics, _ = run_stage(files, joints, options)
+        loaded = Transfer.load(transfer, generator)
+        with torch.no_grad():
+            found = generator.pose(z, loaded) if joints == "own" else regressor(generator(z, loaded))
+        expected = distributions.distribution_metrics(guidance_poses(50), found.numpy(), 0)
+        measured = read_json(metrics)["after"]
+        assert measured.keys() == expected.keys()
+        for key, value in expected.items():
+            assert measured[key] == pytest.approx(value, rel=1e-3, abs=1e-4), (joints, key)
 
 
 def test_the_stage_refuses_what_does_not_fit(files):

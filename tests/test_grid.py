@@ -273,6 +273,18 @@ def test_metrics_say_what_may_change():
             "expected 'generator' for adversarial",
         ),
         (
+            lambda c: c["methods"]["fine-tuned"]["adaptation"].update(joints="own"),
+            "adaptation.joints: expected 'read', as Γ = joints may adapt the drawing, found 'own'",
+        ),
+        (
+            lambda c: c.update(generator={"training": "adversarial"}),
+            "adaptation.joints: expected 'read', as the generator's mapping is 'pose' and its training 'adversarial', found 'own'",
+        ),
+        (
+            lambda c: c.update(sampling={"keep": 0.5}),
+            "sampling.keep: expected 1, as 'tgan-plain' draws no images to choose by, found 0.5",
+        ),
+        (
             lambda c: c["methods"]["flexpose-auto"]["adaptation"].update(
                 layer_search={"candidates": ["mapping", ["f9"]]}
             ),
@@ -423,7 +435,7 @@ def test_poses_are_placed_with_the_methods_own_alignment():
     before = Grid(load_config(raw))
     raw["methods"]["flexpose-renewed"]["adaptation"]["alignment"] = {"bone_shrinkage": 1.0}
     raw["methods"]["flexpose"]["adaptation"]["alignment"] = {"bone_shrinkage": 1.0}
-    raw["sampling"] = {"keep": 0.5}
+    raw["sampling"] = {"mixed_precision": False}
     after = Grid(load_config(raw))
     for method, options in {"flexpose": {"alignment", "options"}, "nearest": set()}.items():
         name = f"upright-everyday-{method}_s0"

@@ -8,7 +8,7 @@ import torch
 from flexpose_core import streams
 from flexpose_core.errors import CheckpointError, ConfigError, DataError
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
-from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
+from flexpose_core.models.style_generator import POSE_UNIT, GeneratorArchitecture, StyleGenerator
 from flexpose_core.models.transfer import Transfer
 from flexpose_core.options.generator import SampleOptions
 from flexpose_core.poses.cache import load_cache
@@ -47,16 +47,17 @@ def weights(tmp_path_factory):
     return {name: folder / f"{name}.safetensors" for name in ("generator", "regressor", "transfer", "foreign")}
 
 
-def draw(out, weights, count=230, shard=0, shards=1, seed=5, options=PLAIN, transfer="transfer"):
+def draw(out, weights, count=230, shard=0, shards=1, seed=5, options=PLAIN, transfer="transfer", joints="read"):
     tau = weights[transfer] if transfer else None
-    sample_shard(options, weights["generator"], weights["regressor"], tau, count, shard, shards, out, seed)
+    sample_shard(options, weights["generator"], weights["regressor"], tau, count, shard, shards, out, seed, joints)
     return out
 
 
+@pytest.mark.parametrize("joints", ["read", "own"])
 @pytest.mark.parametrize("shards", [2, 3, 7])
-def test_bytes_do_not_depend_on_the_number_of_shards(tmp_path, weights, shards):
-    gather([draw(tmp_path / "all.h5", weights)], tmp_path / "one.h5")
-    parts = [draw(tmp_path / f"{k}.h5", weights, shard=k, shards=shards) for k in range(shards)]
+def test_bytes_do_not_depend_on_the_number_of_shards(tmp_path, weights, shards, joints):
+    gather([draw(tmp_path / "all.h5", weights, joints=joints)], tmp_path / "one.h5")
+    parts = [draw(tmp_path / f"{k}.h5", weights, shard=k, shards=shards, joints=joints) for k in range(shards)]
     assert gather(parts, tmp_path / "many.h5") == 230
     assert (tmp_path / "many.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()
     poses = load_cache(tmp_path / "many.h5")
@@ -81,6 +82,53 @@ def test_poses_are_what_equation_8_says(tmp_path, weights):
     assert np.abs(found - source.numpy()).max() > 1e-2
     untransferred = load_cache(draw(tmp_path / "b.h5", weights, count=100, transfer=None)).poses
     np.testing.assert_allclose(untransferred, source.numpy(), atol=1e-4)
+
+
+def moved_pose(weights, path, shift):
+    """The generator with all of its poses moved to the right."""
+    generator = load_generator(weights["generator"])
+    with torch.no_grad():
+        layer = generator.f.layers[-1]
+        layer.weight.mul_(3)
+        layer.bias[::2] += shift / POSE_UNIT
+    save_generator(path, generator)
+    return {**weights, "generator": path}, generator
+
+
+def test_a_generators_own_poses_are_those_inside_the_image(tmp_path, weights):
+    moved, generator = moved_pose(weights, tmp_path / "generator.safetensors", 0.3)
+    found = load_cache(draw(tmp_path / "a.h5", moved, count=150, transfer=None, joints="own"))
+    expected = []
+    for block, wanted in ((0, 100), (1, 50)):
+        random = streams.torch_generator(5, "sample", block)
+        with torch.no_grad():
+            poses = torch.cat([generator.pose(torch.randn(100, 8, generator=random)) for _ in range(20)])
+        inside = (poses.amin((1, 2)) >= 0) & (poses.amax((1, 2)) <= 1)
+        assert 0.1 < inside.float().mean() < 0.9
+        expected.append(poses[inside][:wanted])
+    np.testing.assert_array_equal(found.poses, torch.cat(expected).numpy())
+    assert found.attributes["joints"] == "own"
+
+
+def test_an_adapters_own_poses_are_not_read(tmp_path, weights):
+    generator = load_generator(weights["generator"])
+    transfer = Transfer.for_generator(generator, ["f1"], bias=True)
+    with torch.no_grad():
+        transfer.mapping_blocks["1"].U.mul_(-2)
+    transfer.save(tmp_path / "tau.safetensors")
+    own = {**weights, "tau": tmp_path / "tau.safetensors"}
+    found = load_cache(draw(tmp_path / "a.h5", own, count=100, transfer="tau", joints="own")).poses
+    z = torch.randn(100, 8, generator=streams.torch_generator(5, "sample", 0))
+    with torch.no_grad():
+        np.testing.assert_array_equal(found, generator.pose(z, transfer).numpy())
+        assert np.abs(found - generator.pose(z).numpy()).max() > 1e-3
+
+
+def test_poses_outside_the_image_are_told(tmp_path, weights):
+    moved, _ = moved_pose(weights, tmp_path / "generator.safetensors", 1e6)
+    with pytest.raises(DataError, match="expected 100 of 2000 poses inside the image, found 0"):
+        draw(tmp_path / "a.h5", moved, transfer=None, joints="own")
+    assert not (tmp_path / "a.h5").exists()
 
 
 def test_the_filter_keeps_the_most_consistent(tmp_path, weights):

@@ -16,6 +16,6 @@ with reporting(snakemake.log[0], snakemake.threads):
     if "options" in cell:
         sampling = msgspec.convert(cell["options"], SampleOptions)
         weights = given.generator, given.regressor
-        place_samples(alignment, sampling, *weights, given.shots, given.mixup, out, cell["seed"])
+        place_samples(alignment, sampling, *weights, given.shots, given.mixup, out, cell["seed"], cell["joints"])
     else:
         place_source(alignment, given.sources, given.shots, given.mixup, out, cell["seed"])

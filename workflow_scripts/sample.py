@@ -16,4 +16,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         shards=cell["shards"],
         out=snakemake.output[0],
         seed=cell["seed"],
+        joints=cell["joints"],
     )

@@ -176,6 +176,10 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         Adam's, at its highest.
     adversarial
         If given, the generator is fine-tuned as a GAN instead of on pairs and the energy distance; for "generator".
+    joints
+        What a sample's joints are: "read" by β in its image g_t(z) (Eq. 8), or "own": the pose that a generator of mapping kind
+        "pose" stands for, of which its image is a drawing. Then nothing is drawn, and nothing misread; for adaptations that leave
+        the drawing as it is, by Γ = pose or as a GAN.
     device
         Where the networks run.
     mixed_precision
@@ -197,6 +201,7 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     energy_batch: Annotated[int, Meta(ge=2)] = 192
     learning_rate: Positive = 5e-3
     adversarial: AdversarialFitOptions | None = None
+    joints: Literal["read", "own"] = "read"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     mixed_precision: bool = True
 
@@ -206,6 +211,10 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         if self.chooses_layers and self.trained == "generator":
             raise ConfigError(
                 "adaptation.layers: expected none to choose, as 'generator' trains them all, found 'auto'"
+            )
+        if self.joints == "own" and self.perceptual.kind != "pose" and self.adversarial is None:
+            raise ConfigError(
+                f"adaptation.joints: expected 'read', as Γ = {self.perceptual.kind} may adapt the drawing, found 'own'"
             )
         for number, layers in enumerate(self.layer_search.candidates):
             self._check_candidate(layers, f"adaptation.layer_search.candidates[{number}]")

@@ -246,6 +246,7 @@ def _origin(config: Config, name: str) -> MethodOptions:
 
 
 def _check_cells(config: Config) -> None:
+    tabled = set(config.tabled)
     for name, cell in config.cells.items():
         where = f"cells.{name}"
         _known(cell.method, config.methods, f"{where}.method")
@@ -274,6 +275,23 @@ def _check_cells(config: Config) -> None:
             msgspec.structs.replace(origin.adaptation, layers="auto")
         elif cell.layers is not None:
             config.generator.architecture.check_layers(cell.layers, f"{where}.layers")
+        # A configuration laid over the default one still has its cells.
+        if name in tabled and origin.adaptation is not None and origin.adaptation.joints == "own":
+            _check_own_joints(config, cell.method)
+
+
+def _check_own_joints(config: Config, method: str) -> None:
+    """Check that the generators have poses of their own, and that none is left out for how it is drawn."""
+    where, generator = f"config: methods.{method}.adaptation.joints", config.generator
+    if generator.architecture.mapping != "pose" or generator.training != "distilled":
+        raise ConfigError(
+            f"{where}: expected 'read', as the generator's mapping is {generator.architecture.mapping!r} and its training "
+            f"{generator.training!r}, found 'own'"
+        )
+    if config.sampling.keep < 1:
+        raise ConfigError(
+            f"config: sampling.keep: expected 1, as {method!r} draws no images to choose by, found {config.sampling.keep}"
+        )
 
 
 def _check_skeletons(config: Config, where: str, cell: Cell) -> None:

@@ -10,14 +10,17 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
 from flexpose_core import streams
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.distributions import distribution_metrics
-from flexpose_core.models.adapters import FineTuned, build_adapter
+from flexpose_core.models.adapters import AnyAdapter, FineTuned, build_adapter
 from flexpose_core.models.perceptual import build_observer
+from flexpose_core.models.regressor import Regressor
+from flexpose_core.models.style_generator import StyleGenerator
 from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.pool import pooled_poses
@@ -122,7 +125,7 @@ def adapt(
     latent = generator.architecture.latent_width
     z = torch.randn(_MEASURED, latent, generator=streams.torch_generator(seed, "adapt/measure")).to(device)
     before, after = (
-        generate(network, regressor, z, tau, options.mixed_precision)[1].cpu().numpy()
+        _joints(options, network, regressor, z, tau)
         for network, tau in ((generator, None), (transfer.host(generator), transfer))
     )
     transfer.save(out_transfer, {"seed": seed})
@@ -137,6 +140,16 @@ def adapt(
     }
     write_json(out_metrics, metrics)
     write_png(out_picture, triptych(before[:_SHOWN], after[:_SHOWN], drawn.poses, skeleton))
+
+
+@torch.inference_mode()
+def _joints(
+    options: AdaptationOptions, generator: StyleGenerator, regressor: Regressor, z: Tensor, transfer: AnyAdapter | None
+) -> np.ndarray:
+    """Return the joints (N, K, 2) of latent codes as samples have them."""
+    if options.joints == "own":
+        return generator.pose(z, transfer).float().cpu().numpy()
+    return generate(generator, regressor, z, transfer, options.mixed_precision)[1].cpu().numpy()
 
 
 def triptych(source: np.ndarray, adapted: np.ndarray, shots: np.ndarray, skeleton: Skeleton) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Target poses from the adapted generator: t̂ = β(g_t(z)), ŷ = α(t̂) (paper, Eq. 8).
+"""Target poses from the adapted generator: t̂ = β(g_t(z)), ŷ = α(t̂) (paper, Eq. 8), or its own poses where it has any.
 
 Samples come in blocks of a fixed size, each with a seed of its own, so that they are the same to the byte however many shards
 share the work, and the first n of N samples are those of a run that asks for n.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from flexpose_core import streams
 from flexpose_core.devices import pick_device
-from flexpose_core.errors import ConfigError
+from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.models.adapters import AnyAdapter, load_adapter
 from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import StyleGenerator
@@ -25,7 +26,11 @@ from flexpose_core.skeletons import skeleton_named
 from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor, redraw
 from flexpose_core.training.checkpoint import read_header
 
+Joints = Literal["read", "own"]
+
 BLOCK = 1000
+_ROUNDS = 20
+"""Draws of a block's size before giving up on poses inside the image."""
 _STAGE = "sample"
 _CLIP = "generated"
 
@@ -40,6 +45,7 @@ def sample_shard(
     shards: int,
     out: Path,
     seed: int,
+    joints: Joints = "read",
 ) -> None:
     """Write shard `shard` of `shards` (counted from 0) of `count` samples; memory does not grow with `count`.
 
@@ -47,9 +53,13 @@ def sample_shard(
     ----------
     transfer_weights
         τ or another adapter; None samples the source's generator as it is.
+    joints
+        See `AdaptationOptions`.
 
     Raises
     ------
+    DataError
+        If hardly any of the generator's own poses is inside the image.
     ConfigError
         If the shard is not among the shards, or there are more shards than samples.
     CheckpointError
@@ -70,7 +80,7 @@ def sample_shard(
     def batches() -> Iterator[PoseBatch]:
         for block in range(first // BLOCK, -(-last // BLOCK)):
             start = block * BLOCK
-            poses = sample_block(generator, regressor, transfer, options, seed, block)
+            poses = sample_block(generator, regressor, transfer, options, seed, block, joints)
             kept = slice(max(first - start, 0), min(last - start, BLOCK))
             yield plain_batch(poses[kept].numpy(), _CLIP, first=start + kept.start)
 
@@ -80,6 +90,7 @@ def sample_shard(
         "seed": seed,
         "count": count,
         "keep": options.keep,
+        "joints": joints,
         "weights": {name: read_header(path)["checksum"] for name, path in weights.items() if path is not None},
     }
     write_cache(out, batches(), skeleton_named(generator.architecture.skeleton), attributes)
@@ -92,15 +103,34 @@ def sample_block(
     options: SampleOptions,
     seed: int,
     block: int,
+    joints: Joints = "read",
 ) -> Tensor:
     """Return the `BLOCK` poses (BLOCK, K, 2) of one block, on the CPU."""
+    random = streams.torch_generator(seed, _STAGE, block)
+    if joints == "own":
+        return _own_poses(generator, transfer, random)
     device = next(generator.parameters()).device
     # Whole chunks, as the number of images a pass may change the last bits.
     drawn = -(-round(BLOCK / options.keep) // CHUNK) * CHUNK
-    random = streams.torch_generator(seed, _STAGE, block)
     z = torch.randn(drawn, generator.architecture.latent_width, generator=random).to(device)
-    images, joints = generate(generator, regressor, z, transfer, options.mixed_precision)
+    images, poses = generate(generator, regressor, z, transfer, options.mixed_precision)
     if options.keep < 1:
-        inconsistency = (images - redraw(joints, generator.architecture)).abs().mean((1, 2, 3))
-        joints = joints[inconsistency.argsort(stable=True)[:BLOCK].sort().values]
-    return joints.cpu()
+        inconsistency = (images - redraw(poses, generator.architecture)).abs().mean((1, 2, 3))
+        poses = poses[inconsistency.argsort(stable=True)[:BLOCK].sort().values]
+    return poses.cpu()
+
+
+@torch.inference_mode()
+def _own_poses(generator: StyleGenerator, transfer: AnyAdapter | None, random: torch.Generator) -> Tensor:
+    """Return the generator's first `BLOCK` own poses with all joints inside the image, as what β reads is."""
+    device = next(generator.parameters()).device
+    kept: list[Tensor] = []
+    for _ in range(_ROUNDS):
+        z = torch.randn(BLOCK, generator.architecture.latent_width, generator=random).to(device)
+        poses = generator.pose(z, transfer)
+        kept.append(poses[((poses >= 0) & (poses <= 1)).flatten(1).all(dim=1)].float().cpu())
+        if sum(map(len, kept)) >= BLOCK:
+            return torch.cat(kept)[:BLOCK]
+    raise DataError(
+        f"generator: expected {BLOCK} of {_ROUNDS * BLOCK} poses inside the image, found {sum(map(len, kept))}"
+    )
