@@ -19,7 +19,7 @@ from flexpose_core.datasets.catalogue import paper_sizes
 from flexpose_core.datasets.drawing.options import DrawingOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest
-from flexpose_core.options.adaptation import AdaptationOptions, AlignmentOptions
+from flexpose_core.options.adaptation import AdaptationOptions, AlignmentOptions, Joints
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
@@ -186,9 +186,13 @@ class Grid:
         count = (run.cell.annotation_set_size or 0) - self.config.guidance[run.method.guidance or ""].mixup_size
         return plain({**self._sampling(run), "count": count, "seed": run.seed, "shards": self.config.sample_shards})
 
+    def joints(self, run: Run) -> Joints:
+        """Return where the joints of a run's samples are from."""
+        return run.adaptation.joints if run.adaptation else "read"
+
     def _sampling(self, run: Run) -> dict[str, Any]:
         """Return how a run's generator is sampled."""
-        return {"options": self.config.sampling, "joints": run.adaptation.joints if run.adaptation else "read"}
+        return {"options": self.config.sampling, "joints": self.joints(run)}
 
     def pose_set_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from test_adaptation import FAST, files, run_stage
+from test_adaptation import FAST, files, run_stage, small_generator, small_regressor
 
+from flexpose_core import streams
 from flexpose_core.errors import DataError
 from flexpose_core.models.keypoint_gan import Detector, ImageToSkeleton, SkeletonToKeypoints
 from flexpose_core.options.detector import DetectorOptions
@@ -85,7 +86,7 @@ def write_split(path):
     return path
 
 
-def page_of_a_fit(folder, about):
+def page_of_a_fit(folder, about, joints="read"):
     """Run the stage on the files of a small fit in `folder`; returns the page."""
     run_stage(folder, "a", msgspec.structs.replace(FAST, pair_steps=2, energy_steps=2))
     torch.manual_seed(2)
@@ -95,7 +96,7 @@ def page_of_a_fit(folder, about):
     save_weights(folder / "detector.safetensors", tensors, DETECTOR_KIND, described(architecture, BODY15), {})
     weights = [folder / f"{name}.safetensors" for name in ("generator", "regressor", "a")]
     rest = (folder / "shots.h5", folder / "detector.safetensors", write_split(folder / "test.h5"), 0)
-    explore(about, ROOT / "report/explorer.html", *weights, *rest, folder / "explorer.html")
+    explore(about, ROOT / "report/explorer.html", *weights, *rest, folder / "explorer.html", joints)
     with pytest.raises(DataError, match="expected @DATA@ once, found it 0 times"):
         explore(about, folder / "shots.txt", *weights, *rest, folder / "not.html")
     return folder / "explorer.html"
@@ -141,6 +142,17 @@ def test_the_page_holds_all_that_it_shows(files):
     asked = set(re.findall(r'(?:element|draw|sweep)\("([a-z-]+)"', text))
     assert asked <= set(page.ids)
     assert {"sample", "way", "image", "errors", "image-found"} <= asked
+
+
+def test_samples_have_the_joints_of_the_method(files):
+    (files / "shots.txt").write_text("no place")
+    generator = small_generator()
+    z = torch.randn(120, generator.architecture.latent_width, generator=streams.torch_generator(0, "explorer"))
+    with torch.no_grad():
+        own, read = generator.pose(z), small_regressor().eval()(generator(z))
+    for joints, expected in {"own": own, "read": read}.items():
+        samples = json.loads(Page(page_of_a_fit(files, {}, joints).read_text()).data)["samples"]
+        np.testing.assert_allclose(samples["source"], expected.numpy(), atol=1e-3)
 
 
 def test_without_whole_target_poses_there_is_none_to_be_near():

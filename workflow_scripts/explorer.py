@@ -14,4 +14,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         files.test,
         0,
         snakemake.output[0],
+        snakemake.params.joints,
     )

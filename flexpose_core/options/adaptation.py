@@ -45,6 +45,10 @@ class GuidanceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     symmetry: Symmetry = "none"
 
 
+Joints = Literal["read", "own"]
+"""Where the joints of a sample are from, see `AdaptationOptions`."""
+
+
 class AlignmentOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How source poses are brought to the target's proportions and mixed into the guidance.
 
@@ -201,7 +205,7 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     energy_batch: Annotated[int, Meta(ge=2)] = 192
     learning_rate: Positive = 5e-3
     adversarial: AdversarialFitOptions | None = None
-    joints: Literal["read", "own"] = "read"
+    joints: Joints = "read"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     mixed_precision: bool = True
 

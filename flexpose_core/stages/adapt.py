@@ -10,17 +10,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor
 
 from flexpose_core import streams
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.distributions import distribution_metrics
-from flexpose_core.models.adapters import AnyAdapter, FineTuned, build_adapter
+from flexpose_core.models.adapters import FineTuned, build_adapter
 from flexpose_core.models.perceptual import build_observer
-from flexpose_core.models.regressor import Regressor
-from flexpose_core.models.style_generator import StyleGenerator
 from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.pool import pooled_poses
@@ -30,7 +27,7 @@ from flexpose_core.skeletons import Skeleton, skeleton_named
 from flexpose_core.stages.choose_layers import choose_layers
 from flexpose_core.stages.few_shot import enrich, pair
 from flexpose_core.stages.fine_tune import fine_tune
-from flexpose_core.stages.priors import check_fit, generate, load_generator, load_regressor
+from flexpose_core.stages.priors import check_fit, joints_of, load_generator, load_regressor
 from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import read_header
 from flexpose_core.training.loop import LoopOptions, train
@@ -125,7 +122,7 @@ def adapt(
     latent = generator.architecture.latent_width
     z = torch.randn(_MEASURED, latent, generator=streams.torch_generator(seed, "adapt/measure")).to(device)
     before, after = (
-        _joints(options, network, regressor, z, tau)
+        joints_of(network, regressor, z, tau, options.mixed_precision, options.joints).cpu().numpy()
         for network, tau in ((generator, None), (transfer.host(generator), transfer))
     )
     transfer.save(out_transfer, {"seed": seed})
@@ -140,16 +137,6 @@ def adapt(
     }
     write_json(out_metrics, metrics)
     write_png(out_picture, triptych(before[:_SHOWN], after[:_SHOWN], drawn.poses, skeleton))
-
-
-@torch.inference_mode()
-def _joints(
-    options: AdaptationOptions, generator: StyleGenerator, regressor: Regressor, z: Tensor, transfer: AnyAdapter | None
-) -> np.ndarray:
-    """Return the joints (N, K, 2) of latent codes as samples have them."""
-    if options.joints == "own":
-        return generator.pose(z, transfer).float().cpu().numpy()
-    return generate(generator, regressor, z, transfer, options.mixed_precision)[1].cpu().numpy()
 
 
 def triptych(source: np.ndarray, adapted: np.ndarray, shots: np.ndarray, skeleton: Skeleton) -> np.ndarray:

@@ -19,12 +19,13 @@ from flexpose_core.files import write_text
 from flexpose_core.measures.detection import better_labelling, squared_distances
 from flexpose_core.measures.shapes import pose_distances
 from flexpose_core.models.adapters import load_adapter
+from flexpose_core.options.adaptation import Joints
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.images import encode_images
 from flexpose_core.rendering.pictures import enlarge
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.stages.evaluate import load_detector
-from flexpose_core.stages.priors import check_fit, generate, load_generator, load_regressor
+from flexpose_core.stages.priors import check_fit, joints_of, load_generator, load_regressor
 from flexpose_core.stages.train_detector import frames_of
 
 _PLACE = "@DATA@"
@@ -42,6 +43,7 @@ def explore(
     test: Path,
     seed: int,
     out: Path,
+    joints: Joints = "read",
 ) -> None:
     """Write a page that needs no server and no other file: all poses and images are in it.
 
@@ -51,6 +53,8 @@ def explore(
         What is shown, by name.
     template
         The page with "@DATA@" where its data go.
+    joints
+        Of samples, see `AdaptationOptions`.
 
     Raises
     ------
@@ -70,7 +74,9 @@ def explore(
 
     def both(z: Tensor) -> tuple[np.ndarray, np.ndarray]:
         pairs = ((generator, None), (adapted, transfer))
-        before, after = (generate(network, regressor, z.to(device), tau)[1].cpu().numpy() for network, tau in pairs)
+        before, after = (
+            joints_of(network, regressor, z.to(device), tau, joints=joints).cpu().numpy() for network, tau in pairs
+        )
         return before, after
 
     random = streams.torch_generator(seed, "explorer")

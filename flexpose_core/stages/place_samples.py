@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from flexpose_core.devices import pick_device
-from flexpose_core.options.adaptation import AlignmentOptions
+from flexpose_core.options.adaptation import AlignmentOptions, Joints
 from flexpose_core.options.generator import SampleOptions
 from flexpose_core.stages.place_source import COUNT, write_placed
 from flexpose_core.stages.priors import check_fit, load_generator, load_regressor
-from flexpose_core.stages.sample import BLOCK, Joints, sample_block
+from flexpose_core.stages.sample import BLOCK, sample_block
 
 
 def place_samples(

@@ -18,6 +18,7 @@ from flexpose_core.models import regressor as regressors
 from flexpose_core.models import style_generator as generators
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator, Transfer
+from flexpose_core.options.adaptation import Joints
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.skeletons import skeleton_named
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
@@ -96,6 +97,21 @@ def generate(
             joints.append(regressor(drawn).float())
         images.append(drawn.float())
     return torch.cat(images), torch.cat(joints)
+
+
+@torch.inference_mode()
+def joints_of(
+    generator: StyleGenerator,
+    regressor: Regressor,
+    z: Tensor,
+    transfer: Transfer | None = None,
+    mixed: bool = True,
+    joints: Joints = "read",
+) -> Tensor:
+    """Return the joints of latent codes (N, width), as samples have them: β(g(z)), or the generator's own; (N, K, 2) float32."""
+    if joints == "own":
+        return generator.pose(z, transfer).float()
+    return generate(generator, regressor, z, transfer, mixed)[1]
 
 
 @torch.inference_mode()

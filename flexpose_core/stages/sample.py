@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,14 +18,13 @@ from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.models.adapters import AnyAdapter, load_adapter
 from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import StyleGenerator
+from flexpose_core.options.adaptation import Joints
 from flexpose_core.options.generator import SampleOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import plain_batch, write_cache
 from flexpose_core.skeletons import skeleton_named
 from flexpose_core.stages.priors import CHUNK, check_fit, generate, load_generator, load_regressor, redraw
 from flexpose_core.training.checkpoint import read_header
-
-Joints = Literal["read", "own"]
 
 BLOCK = 1000
 _ROUNDS = 20
