@@ -70,6 +70,11 @@ class Run:
         return msgspec.structs.replace(options, layers=self.cell.layers)
 
     @property
+    def joints(self) -> Joints:
+        """Where the joints of its generator's samples are from."""
+        return self.adaptation.joints if self.adaptation else "read"
+
+    @property
     def chooses_layers(self) -> bool:
         """Whether the adaptation chooses its layers from the shots."""
         return self.adaptation is not None and self.adaptation.chooses_layers
@@ -186,13 +191,9 @@ class Grid:
         count = (run.cell.annotation_set_size or 0) - self.config.guidance[run.method.guidance or ""].mixup_size
         return plain({**self._sampling(run), "count": count, "seed": run.seed, "shards": self.config.sample_shards})
 
-    def joints(self, run: Run) -> Joints:
-        """Return where the joints of a run's samples are from."""
-        return run.adaptation.joints if run.adaptation else "read"
-
     def _sampling(self, run: Run) -> dict[str, Any]:
         """Return how a run's generator is sampled."""
-        return {"options": self.config.sampling, "joints": self.joints(run)}
+        return {"options": self.config.sampling, "joints": run.joints}
 
     def pose_set_params(self, pose_set: str) -> dict[str, Any]:
         run = _look_up(self.pose_sets, pose_set, "pose set")

@@ -69,12 +69,11 @@ def jobs_of(grid: Grid, name: str) -> list[Job]:
 
 
 def _of_detector(grid: Grid, name: str) -> list[Job]:
-    run, training = grid.run(name), (f"train_detector/{name}.tsv",)
-    jobs = [Job(run.method.trainer, name, grid.detector_params(name), training)]
+    run, jobs = grid.run(name), []
     if run.sees_placed:
-        placing = grid.placing_params(run.pose_set)
-        jobs.insert(0, Job(run.method.placer, run.pose_set, placing, (f"place/{run.pose_set}.tsv",)))
-    return jobs
+        options = grid.placing_params(run.pose_set)
+        jobs.append(Job(run.method.placer, run.pose_set, options, (f"place/{run.pose_set}.tsv",)))
+    return [*jobs, Job(run.method.trainer, name, grid.detector_params(name), (f"train_detector/{name}.tsv",))]
 
 
 def _conversion(grid: Grid, dataset: str) -> Job:

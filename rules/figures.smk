@@ -247,7 +247,7 @@ rule explorer:
         runtime=15,
     params:
         about=lambda wildcards: facts(GRID, GRID.figure_run("explorer").name),
-        joints=lambda wildcards: GRID.joints(GRID.figure_run("explorer")),
+        joints=lambda wildcards: GRID.figure_run("explorer").joints,
         stamp=stamp("explorer"),
     script:
         "../workflow_scripts/explorer.py"
