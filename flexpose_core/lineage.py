@@ -94,10 +94,11 @@ def _of_prior(grid: Grid, prior: str) -> list[Job]:
 def _of_poses(grid: Grid, run: Run) -> list[Job]:
     name, jobs = run.pose_set, []
     if run.method.poses == "adapted":
-        shards = tuple(f"sample/{name}_{shard}.tsv" for shard in range(grid.config.sample_shards))
+        shards = grid.config.sample_shards
+        parts = [f"_{shard}" for shard in range(shards)] if shards > 1 else [""]
         jobs = [
             Job("adapt", name, grid.adaptation_params(name), (f"adapt/{name}.tsv",)),
-            Job("sample", name, grid.sample_params(name), shards),
+            Job("sample", name, grid.sample_params(name), tuple(f"sample/{name}{part}.tsv" for part in parts)),
         ]
     jobs.append(Job(run.method.composer, name, grid.pose_set_params(name), (f"compose/{name}.tsv",)))
     return [*jobs, Job("pretrain_eta", name, grid.eta_params(name), (f"pretrain_eta/{name}.tsv",))]

@@ -1,5 +1,10 @@
 """From a source's prior and a few shots of the target to an annotation set."""
 
+# One job samples, or several share it and another gathers what they have.
+SHARDS = range(GRID.config.sample_shards) if GRID.config.sample_shards > 1 else None
+SHARD = "_{shard}" if SHARDS else ""
+SAMPLES = f"results/pose_sets/{{pose_set}}/samples{SHARD}.h5"
+
 
 rule guide:
     input:
@@ -52,16 +57,16 @@ rule adapt:
         "../workflow_scripts/adapt.py"
 
 
-rule sample_shard:
+rule sample:
     input:
         unpack(sampler_inputs),
         transfer="results/pose_sets/{pose_set}/transfer.safetensors",
     output:
-        temp("results/pose_sets/{pose_set}/samples_{shard}.h5"),
+        temp(SAMPLES) if SHARDS else SAMPLES,
     log:
-        "results/logs/pose_sets/{pose_set}_samples_{shard}.log",
+        f"results/logs/pose_sets/{{pose_set}}_samples{SHARD}.log",
     benchmark:
-        "results/benchmarks/sample/{pose_set}_{shard}.tsv"
+        f"results/benchmarks/sample/{{pose_set}}{SHARD}.tsv"
     priority: 10
     threads: 1
     resources:
@@ -75,23 +80,25 @@ rule sample_shard:
         "../workflow_scripts/sample.py"
 
 
-rule gather_samples:
-    input:
-        [f"results/pose_sets/{{pose_set}}/samples_{shard}.h5" for shard in range(GRID.config.sample_shards)],
-    output:
-        "results/pose_sets/{pose_set}/samples.h5",
-    log:
-        "results/logs/pose_sets/{pose_set}_samples.log",
-    benchmark:
-        "results/benchmarks/gather_samples/{pose_set}.tsv"
-    threads: 1
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
-    params:
-        stamp=stamp("gather_samples"),
-    script:
-        "../workflow_scripts/gather_samples.py"
+if SHARDS:
+
+    rule gather_samples:
+        input:
+            expand(SAMPLES, shard=SHARDS, allow_missing=True),
+        output:
+            "results/pose_sets/{pose_set}/samples.h5",
+        log:
+            "results/logs/pose_sets/{pose_set}_samples.log",
+        benchmark:
+            "results/benchmarks/gather_samples/{pose_set}.tsv"
+        threads: 1
+        resources:
+            mem_mb=memory(1000),
+            runtime=10,
+        params:
+            stamp=stamp("gather_samples"),
+        script:
+            "../workflow_scripts/gather_samples.py"
 
 
 rule compose:

@@ -21,7 +21,7 @@ TIMES = "s\th:m:s\tmax_rss\tmean_load\n"
 
 @pytest.fixture(scope="module")
 def grid():
-    return Grid(load_config(raw_config()))
+    return Grid(load_config(raw_config() | {"sample_shards": 2}))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,13 @@ def test_a_chooser_has_the_jobs_of_its_method():
     ]  # fmt: skip
 
 
-def test_every_time_is_one_that_a_rule_measures(grid):
+@pytest.mark.parametrize("shards", [1, 3])
+def test_every_time_is_one_that_a_rule_measures(shards):
+    grid = Grid(load_config(raw_config() | {"sample_shards": shards}))
     text = "".join((ROOT / f"rules/{name}.smk").read_text() for name in ("data", "source", "adapt", "detect"))
-    rules = [re.sub(r"\\{\w+\\}", ".+", re.escape(one)) for one in re.findall(r'"results/benchmarks/(.+\.tsv)"', text)]
+    text = text.replace("{SHARD}", "{shard}" if shards > 1 else "")
+    stated = re.findall(r'"results/benchmarks/(.+\.tsv)"', text)
+    rules = [re.sub(r"(\\{)+\w+(\\})+", ".+", re.escape(one)) for one in stated]
     for run in grid.runs:
         for job in jobs_of(grid, run):
             assert job.benchmarks, job.stage

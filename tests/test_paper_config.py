@@ -69,7 +69,6 @@ def tiny(roots):
         }
     }
     return {
-        "sample_shards": 1,
         "datasets": datasets,
         "guidance": {name: {"mixup_size": 8} for name in ("paper", "symmetric", "plain")},
         "generator": {

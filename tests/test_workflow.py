@@ -148,7 +148,7 @@ class TestOutputs:
 # The rules that run again for a cell whose adaptation changed, the table apart.
 FROM_ADAPTATION_ON = (
     "adapt",
-    "sample_shard",
+    "sample",
     "gather_samples",
     "measure_poses",
     "compose",

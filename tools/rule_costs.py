@@ -50,16 +50,16 @@ def advised(wall: float, memory: float) -> tuple[int, int]:
 def rule_texts() -> dict[str, str]:
     """Return the text of each rule by its name."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(RULES.glob("*.smk")))
-    return {body.split(":", 1)[0]: body for body in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]}
+    return {body.split(":", 1)[0]: body for body in re.split(r"^ *rule ", text, flags=re.MULTILINE)[1:]}
 
 
 def rule_benchmarks() -> dict[str, str]:
     """Return a pattern of the benchmark files of each rule that has any."""
     found = {}
     for rule, text in rule_texts().items():
-        stated = re.search(r'benchmark:\s*"([^"]+)"', text)
+        stated = re.search(r'benchmark:\s*f?"([^"]+)"', text)
         if stated:
-            found[rule] = re.sub(r"\{\w+\}", "*", stated[1])
+            found[rule] = re.sub(r"(\{+\w+\}+)+", "*", stated[1])
     return found
 
 

@@ -12,7 +12,7 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.input.regressor,
         snakemake.input.transfer,
         count=cell["count"],
-        shard=int(snakemake.wildcards.shard),
+        shard=int(snakemake.wildcards.get("shard", 0)),
         shards=cell["shards"],
         out=snakemake.output[0],
         seed=cell["seed"],

@@ -30,7 +30,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """All options of a run; see config.yaml for what each is for."""
 
     seeds: Annotated[int, Meta(ge=1)] = 1
-    sample_shards: Annotated[int, Meta(ge=1)] = 2
+    sample_shards: Annotated[int, Meta(ge=1)] = 1
     measure_shards: Annotated[int, Meta(ge=1)] = 1
     missing: Literal["refused", "allowed"] = "refused"
     container: Annotated[str, Meta(pattern=r"^[A-Za-z0-9./:@_+-]*$(?!\n)")] = ""
