@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flexpose_core.grid import Grid, Run
+from flexpose_core.grid import Grid
+from flexpose_core.runs import Run
 
 
 @dataclass(frozen=True)

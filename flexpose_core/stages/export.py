@@ -23,9 +23,10 @@ from msgspec import Meta
 
 from flexpose_core.errors import DataError, FlexPoseError
 from flexpose_core.files import atomic_path, read_json
-from flexpose_core.grid import Grid, Run
+from flexpose_core.grid import Grid
 from flexpose_core.options.config import load_config
 from flexpose_core.poses.cache import open_cache
+from flexpose_core.runs import Run
 
 MANIFEST = "manifest.json"
 PIECE = 1 << 20
