@@ -220,6 +220,43 @@ def test_baselines_tell_distances_by_pair_and_end_with_the_floor(tmp_path):
     assert "real against real" in (tmp_path / "t.md").read_text()
 
 
+def test_baselines_are_shown_at_a_glance(tmp_path):
+    def run(method, sources, mse, seed=0, target="upright", name=None, **options):
+        origin = {"origin": {"options": {"methods": {method: {"poses": "baseline", "supervision": "none"} | options}}}}
+        more = {"distribution_floor": {}} | origin
+        name = name or f"{target}-{''.join(sources)}-{method}"
+        return write_run(tmp_path, name, method, sources, seed, 2 * mse, mse, target, more=more, shots=12)
+
+    runs = [
+        run("aligned", [], 30.0, poses="target"),
+        run("kde", [], 55.0),
+        run("pca", ["near"], 60.0),
+        run("pca", ["far", "near"], 66.0),
+        run("aligned", [], 90.0, target="all", poses="target"),
+        run("nearest", ["near"], 50.0),
+        run("nearest", ["near"], 54.0, seed=1),
+        run("supervised", [], 40.0, supervision="alone"),
+        run("flexpose-pairs", ["near"], 70.0, supervision="added"),
+        run("nearest", ["near"], 52.0, name="more-shots"),
+        run("nearest", ["near"], 80.0, target="all"),
+    ]
+    table(tmp_path, runs, "baselines", "baselines")
+    text = (tmp_path / "t.md").read_text().split("The other figures compare")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == ["", "upright", "upright from near", "upright from far+near", "all", "all from near"]
+    assert rows[2:] == [
+        ["*The target's own poses*", "", "", "", "", ""],
+        ["aligned", "**30.0**", "", "", "**90.0**", ""],
+        ["*Poses of the shots alone*", "", "", "", "", ""],
+        ["kde", "**55.0**", "", "", "", ""],
+        ["pca", "", "60.0", "**66.0**", "", ""],
+        ["nearest", "", "**52.0 ± 2.8** / **52.0**", "", "", "**80.0**"],
+        ["*Images of the shots too*", "", "", "", "", ""],
+        ["supervised", "**40.0**", "", "", "", ""],
+        ["flexpose-pairs", "", "**70.0**", "", "", ""],
+    ]
+
+
 def wanted(files):
     """What the runs of these files are."""
     kept = ("name", "seed", "cell")
@@ -229,7 +266,8 @@ def wanted(files):
 
 def text_row(folder, start, name="t"):
     """Return the cells of a row of the table for reading."""
-    line = next(line for line in (folder / f"{name}.md").read_text().splitlines() if line.startswith(start))
+    text = (folder / f"{name}.md").read_text()
+    line = next(line for line in text[text.index("| Method") :].splitlines() if line.startswith(start))
     return [cell.strip() for cell in line.split("|")[1:-1]]
 
 

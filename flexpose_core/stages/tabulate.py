@@ -14,6 +14,7 @@ from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import read_json, write_text
 from flexpose_core.options.adaptation import layers_text
 from flexpose_core.stages import missing
+from flexpose_core.stages.overview import at_a_glance
 from flexpose_core.stages.paper_tables import PAPER_COLUMNS, PAPER_TABLES
 from flexpose_core.stages.table_kinds import DETECTION, DISTANCES, KINDS, SAMPLES, TableKind
 
@@ -74,7 +75,8 @@ def tabulate(
     floors = {entry["cell"]["target"]: entry["test_floor"] for entry in entries}
     columns = table.reindex(columns=[*KINDS[kind].columns, *([missing.COLUMN] if absent else [])])
     write_text(out_csv, columns.to_csv(index=False, float_format="%.4f"))
-    text = render_markdown(name, KINDS[kind], table, floors, pck_rho, absent)
+    glance = at_a_glance(table, entries) if kind == "baselines" else ""
+    text = render_markdown(name, KINDS[kind], table, floors, pck_rho, absent, glance)
     if "layers" in KINDS[kind].columns:
         text += render_choices(entries)
     write_text(out_markdown, text)
@@ -241,12 +243,20 @@ def render_markdown(
     floors: dict[str, Any],
     pck_rho: dict[str, float],
     absent: Mapping[str, Sequence[int]],
+    glance: str = "",
 ) -> str:
-    """Return the table for reading, the floor of sense and the paper's own table of that name, if it has one, below it."""
+    """Return the table for reading, the floor of sense and the paper's own table of that name, if it has one, below it.
+
+    Parameters
+    ----------
+    glance
+        What stands above it, if anything does.
+    """
     title = re.sub(r"^table(\d+)$", r"Table \1", name).replace("baselines", "Baselines")
     lines = [
         f"# {title}",
         "",
+        *([glance] if glance else []),
         kind.note,
         "",
         _measured(table, kind),
