@@ -106,7 +106,7 @@ def test_annotated_and_animated_images_keep_to_their_share():
     assert abs(int((poses == waving()).all((1, 2)).sum()) - 300) < 50
 
 
-def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path):
+def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path, monkeypatch):
     options = msgspec.structs.replace(OPTIONS, supervision=SupervisionOptions(batch=4))
     animation, eta = AnimationOptions(steps=4), tmp_path / "eta.safetensors"
     pretrain_eta(options, caches["poses"], eta, tmp_path / "eta.json", 0, tmp_path / "eta")
@@ -120,6 +120,10 @@ def test_the_stage_trains_a_detector_and_repeats_itself(caches, shots, tmp_path)
     found = run("a")
     assert found.read_bytes() == run("b").read_bytes()
     assert found.read_bytes() != run("c", seed=1).read_bytes()
+    with monkeypatch.context() as patch:
+        # Scenes are decoded each time they are asked for.
+        patch.setattr("flexpose_core.stages.train_animated.IN_MEMORY", 0)
+        assert found.read_bytes() == run("lazy").read_bytes()
     often = AnimationOptions(steps=4, renewal=RenewalOptions(steps=4, every=2, images=5, animated=20, placed=0.5))
     renewed = run("d", animation=often, renewed=True)
     assert renewed.read_bytes() == run("e", animation=often, renewed=True).read_bytes()

@@ -13,6 +13,7 @@ from flexpose_core.rendering.animation import (
     Part,
     Puppets,
     limb_map,
+    placements,
     proportions_of,
     stands_out,
     trunk_map,
@@ -139,7 +140,9 @@ def test_a_part_is_drawn_as_the_whole_layer_would_be(seed, matrix, shift):
     warped = cv2.warpAffine(layer, pixels, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
     expected = scene + warped[..., 3:] * (warped[..., :3] - scene)
     drawn = scene.copy()
-    Part(layer).draw(drawn, moved)
+    part = Part(layer)
+    placed, boxes = placements([[part]], moved[None, None], SIDE)
+    part.draw(drawn, placed[0, 0], boxes[0, 0].tolist())
     # OpenCV rounds places to 1/32 px; a column that is hit by that is rare.
     assert np.mean(abs(drawn - expected) > 0.5) < 0.02
 

@@ -8,7 +8,7 @@ puppets of paper are animated; Hornung et al. 2007, Character animation from 2D 
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import cv2
@@ -87,10 +87,14 @@ class Puppets:
         alike = np.argsort((off**2).sum(axis=2), axis=1, kind="stable")[:, :appearances]
         who = alike[np.arange(len(poses)), rng.integers(alike.shape[1], size=len(poses))]
         maps = self._maps(who, targets)
-        pictures = [
-            self._draw_one(self.parts[person], own, scene, behind, rng)
-            for person, own, scene in zip(who, maps, scenes, strict=True)
-        ]
+        people = [self.parts[person] for person in who]
+        places, boxes = placements(people, maps, self.size)
+        pictures = []
+        for parts, own, own_boxes, scene in zip(people, places, boxes.tolist(), scenes, strict=True):
+            picture = scene.astype(np.float32)
+            for part in _drawing_order(self.anatomy, behind, rng):
+                parts[part].draw(picture, own[part], own_boxes[part])
+            pictures.append(picture.round().clip(0, 255).astype(np.uint8))
         return np.stack(pictures)
 
     def _maps(self, who: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -102,14 +106,6 @@ class Puppets:
             poses[:, anatomy.limbs], targets[:, anatomy.limbs], width[:, None], _THICKNESS * own_size[:, None]
         )
         return np.concatenate([limbs, trunk_map(poses, targets, anatomy, width)[:, None]], axis=1)
-
-    def _draw_one(
-        self, parts: list[Part], maps: np.ndarray, scene: np.ndarray, behind: float, rng: np.random.Generator
-    ) -> np.ndarray:
-        picture = scene.astype(np.float32)
-        for part in _drawing_order(self.anatomy, behind, rng):
-            parts[part].draw(picture, maps[part])
-        return picture.round().clip(0, 255).astype(np.uint8)
 
 
 class Part:
@@ -132,21 +128,34 @@ class Part:
         self.outline = np.array([(x, y) for x in (-1, width) for y in (-1, height)])
         self.first = low[::-1] + 0.5
 
-    def draw(self, picture: np.ndarray, moved: np.ndarray) -> None:
-        """Lay the piece, moved by an affine map (2, 3) of points in px, over a picture (S, S, 3) float32."""
-        if not self.piece.size:
+    def draw(self, picture: np.ndarray, placed: np.ndarray, box: Sequence[int]) -> None:
+        """Lay the piece over a picture (S, S, 3) float32, where `placements` says."""
+        left, top, right, bottom = box
+        if left >= right or top >= bottom or not self.piece.size:
             return
-        matrix, side = moved[:, :2], len(picture)
-        shift = matrix @ self.first + moved[:, 2] - 0.5
-        outline = self.outline @ matrix.T + shift
-        left, top = (max(math.floor(low), 0) for low in outline.min(axis=0))
-        right, bottom = (min(math.ceil(high) + 1, side) for high in outline.max(axis=0))
-        if left >= right or top >= bottom:
-            return
-        placed = np.column_stack([matrix, shift - (left, top)])
         layer = cv2.warpAffine(self.piece, placed, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
         under = picture[top:bottom, left:right]
         under += layer[..., 3:] * (layer[..., :3] - under)
+
+
+def placements(people: Sequence[Sequence[Part]], moved: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where parts lie that affine maps of points in px (n, P, 2, 3) move, in pictures (side, side).
+
+    Returns
+    -------
+    tuple
+        Maps (n, P, 2, 3) from each part's piece to the pixels of its box, and the boxes (n, P, 4): left, top, right and bottom,
+        the last two exclusive, left not less than right or top than bottom if nothing of it is in the picture.
+    """
+    first = np.array([[part.first for part in parts] for parts in people])
+    outline = np.array([[part.outline for part in parts] for parts in people])
+    matrix = moved[..., :2]
+    shift = (matrix @ first[..., None])[..., 0] + moved[..., 2] - 0.5
+    corners = outline @ np.swapaxes(matrix, -1, -2) + shift[..., None, :]
+    low = np.maximum(np.floor(corners.min(axis=-2)), 0)
+    high = np.minimum(np.ceil(corners.max(axis=-2)) + 1, side)
+    placed = np.concatenate([matrix, (shift - low)[..., None]], axis=-1)
+    return placed, np.concatenate([low, high], axis=-1).astype(int)
 
 
 def limb_map(limbs: np.ndarray, targets: np.ndarray, width: np.ndarray, shortest: np.ndarray) -> np.ndarray:

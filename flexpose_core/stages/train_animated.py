@@ -37,6 +37,8 @@ from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedO
 from flexpose_core.training.objectives.renewed import RenewedFrames, RenewedObjective
 from flexpose_core.training.objectives.supervised import LabelledFrames
 
+IN_MEMORY = 200_000_000
+
 
 def train_animated(
     options: DetectorOptions,
@@ -134,14 +136,14 @@ class People:
     images, scenes, poses
         (M, S, S, 3) uint8 with and without them, and (M, K, 2) in 0..1.
     grounds
-        All empty scenes of the target.
+        All empty scenes of the target, decoded if they take no more than `IN_MEMORY` bytes.
     """
 
     puppets: Puppets
     images: np.ndarray
     scenes: np.ndarray
     poses: np.ndarray
-    grounds: EncodedImages
+    grounds: EncodedImages | np.ndarray
 
 
 def cut_out(annotated: PoseSet, shots: Path, pictures: PoseSet, image_cache: Path) -> People:
@@ -178,4 +180,6 @@ def cut_out(annotated: PoseSet, shots: Path, pictures: PoseSet, image_cache: Pat
     if len(kept) < len(annotated):
         print(f"animated: {len(kept)} people of {what}; others do not stand out from their scenes", file=sys.stderr)
     images, scenes, poses = images[kept], scenes[kept], annotated.poses[kept]
-    return People(Puppets(images, scenes, poses, pictures.skeleton), images, scenes, poses, pictures.backgrounds)
+    grounds = pictures.backgrounds
+    decoded = grounds[:] if grounds.decoded_bytes <= IN_MEMORY else grounds
+    return People(Puppets(images, scenes, poses, pictures.skeleton), images, scenes, poses, decoded)

@@ -48,7 +48,7 @@ class AnimatedFrames(LabelledFrames):
         labelled: LabelledFrames,
         puppets: Puppets,
         prior: np.ndarray,
-        scenes: EncodedImages,
+        scenes: EncodedImages | np.ndarray,
         animation: AnimationOptions,
         contrast: Contrast,
     ) -> None:
