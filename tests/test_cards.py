@@ -66,17 +66,21 @@ def test_a_chooser_has_the_jobs_of_its_method():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("shards", [1, 3])
-def test_every_time_is_one_that_a_rule_measures(shards):
-    grid = Grid(load_config(raw_config() | {"sample_shards": shards}))
+def test_every_time_is_one_that_a_rule_measures(grid):
     text = "".join((ROOT / f"rules/{name}.smk").read_text() for name in ("data", "source", "adapt", "detect"))
-    text = text.replace("{SHARD}", "{shard}" if shards > 1 else "")
-    stated = re.findall(r'"results/benchmarks/(.+\.tsv)"', text)
+    stated = re.findall(r'"results/benchmarks/(.+\.tsv)"', text.replace("{SHARD}", "_{shard}"))
     rules = [re.sub(r"(\\{)+\w+(\\})+", ".+", re.escape(one)) for one in stated]
     for run in grid.runs:
         for job in jobs_of(grid, run):
             assert job.benchmarks, job.stage
             assert all(any(re.fullmatch(rule, name) for rule in rules) for name in job.benchmarks), job.benchmarks
+
+
+@pytest.mark.parametrize(("shards", "parts"), [(1, [""]), (3, ["_0", "_1", "_2"])])
+def test_shards_of_sampling_are_timed_one_by_one(shards, parts):
+    grid, run = Grid(load_config(raw_config() | {"sample_shards": shards})), "upright-studio-flexpose_s0"
+    timed = next(job.benchmarks for job in jobs_of(grid, run) if job.stage == "sample")
+    assert timed == tuple(f"sample/{run}{part}.tsv" for part in parts)
 
 
 def test_facts_leave_out_what_a_run_has_not(grid):

@@ -236,24 +236,26 @@ def test_baselines_are_shown_at_a_glance(tmp_path):
         run("nearest", ["near"], 50.0),
         run("nearest", ["near"], 54.0, seed=1),
         run("supervised", [], 40.0, supervision="alone"),
-        run("flexpose-pairs", ["near"], 70.0, supervision="added"),
+        run("flexpose-pairs", ["near"], 40.01, supervision="added"),
+        run("mixup-chosen", [], 45.0, chosen_by="flexpose-pairs"),
         run("nearest", ["near"], 52.0, name="more-shots"),
         run("nearest", ["near"], 80.0, target="all"),
     ]
     table(tmp_path, runs, "baselines", "baselines")
-    text = (tmp_path / "t.md").read_text().split("The other figures compare")[0]
+    text = (tmp_path / "t.md").read_text().split("In full:")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == ["", "upright", "upright from near", "upright from far+near", "all", "all from near"]
     assert rows[2:] == [
         ["*The target's own poses*", "", "", "", "", ""],
-        ["aligned", "**30.0**", "", "", "**90.0**", ""],
+        ["aligned", "30.0", "", "", "90.0", ""],
         ["*Poses of the shots alone*", "", "", "", "", ""],
-        ["kde", "**55.0**", "", "", "", ""],
-        ["pca", "", "60.0", "**66.0**", "", ""],
+        ["kde", "55.0", "", "", "", ""],
+        ["pca", "", "60.0", "66.0", "", ""],
         ["nearest", "", "**52.0 ± 2.8** / **52.0**", "", "", "**80.0**"],
         ["*Images of the shots too*", "", "", "", "", ""],
         ["supervised", "**40.0**", "", "", "", ""],
-        ["flexpose-pairs", "", "**70.0**", "", "", ""],
+        ["mixup-chosen", "45.0", "", "", "", ""],
+        ["flexpose-pairs", "", "**40.0**", "", "", ""],
     ]
 
 

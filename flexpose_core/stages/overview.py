@@ -9,8 +9,8 @@ import pandas as pd
 
 PARTS = ("The target's own poses", "Poses of the shots alone", "Images of the shots too")
 _NOTE = (
-    "Flip-aware MSE-Pixel in px² on the test split, ± its standard deviation over seeds. A column is a target, without a source "
-    "and from each; the lowest figure of a part and column is bold."
+    "At a glance: flip-aware MSE-Pixel in px² on the test split, ± its standard deviation over seeds. A column is a target, "
+    "without a source and from each; below the target's own poses the lowest figure of a part and target is bold."
 )
 
 
@@ -37,11 +37,13 @@ def at_a_glance(table: pd.DataFrame, entries: Sequence[Mapping[str, Any]]) -> st
         if of_part.empty:
             continue
         rows.append({"": f"*{title}*"} | dict.fromkeys(columns, ""))
-        lowest = of_part.groupby("column").mse_pixel_flip.min()
+        lowest = {} if part == 0 else of_part.groupby("target").mse_pixel_flip.min().round(1).to_dict()
         for method, own in of_part.groupby("method", sort=False):
-            cells = {column: _text(own[own.column == column], lowest.get(column)) for column in columns}
+            cells = {column: _text(own[own.column == column], lowest) for column in columns}
             rows.append({"": str(method)} | cells)
-    return "\n".join([_NOTE, "", pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True), ""])
+    return "\n".join(
+        [_NOTE, "", pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True), "", "In full:", ""]
+    )
 
 
 def _heading(target: str, source: str) -> str:
@@ -61,13 +63,14 @@ def _part(entry: Mapping[str, Any]) -> int:
     options = entry.get("origin", {}).get("options", {}).get("methods", {}).get(method, {})
     if options.get("poses") == "target":
         return 0
-    return 1 if options.get("supervision", "none") == "none" else 2
+    # What poses are chosen by has seen images.
+    return 2 if options.get("supervision", "none") != "none" or options.get("chosen_by") else 1
 
 
-def _text(rows: pd.DataFrame, lowest: float | None) -> str:
-    """Return the figures of a method in one column, "" if it has none there."""
+def _text(rows: pd.DataFrame, lowest: Mapping[Any, float]) -> str:
+    """Return the figures of a method in one column, "" if it has none there; bold what is the lowest of its target."""
     texts = []
-    for mean, deviation in zip(rows.mse_pixel_flip, rows.mse_pixel_flip_sd, strict=True):
+    for target, mean, deviation in zip(rows.target, rows.mse_pixel_flip, rows.mse_pixel_flip_sd, strict=True):
         text = f"{mean:.1f}" if pd.isna(deviation) else f"{mean:.1f} ± {deviation:.1f}"
-        texts.append(f"**{text}**" if mean == lowest else text)
+        texts.append(f"**{text}**" if round(mean, 1) == lowest.get(target) else text)
     return " / ".join(texts)

@@ -59,8 +59,11 @@ class Run:
         self.folder, self.configs = folder, configs
         self.log = folder / "snakemake.log"
         for name in COPIED:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, folder / name)
+            if (ROOT / name).is_dir():
+                # Tests beside this run write compiled files.
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, folder / name)
 
     def start(self, *arguments: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", *self.configs, "--", TABLE]
@@ -218,6 +221,8 @@ def main() -> int:
     began = time.monotonic()
     configs = sys.argv[1:] or ["config/tiny.yaml", "tests/slurm/config.yaml"]
     script = Path(__file__).with_name("one_node.sh")
+    # Who is told to stop stops Slurm first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
