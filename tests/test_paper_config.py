@@ -1,4 +1,7 @@
-"""The paper's configuration: its whole DAG on fixtures of the real formats, every dataset as a source or a target."""
+"""The paper's configuration on fixtures of the real formats, each dataset as a source or a target in cells of its tables.
+
+That all cells of all tables are planned is for test_paper_plan.py.
+"""
 
 import json
 
@@ -63,10 +66,22 @@ def tiny(roots):
     others = {"sources": ["lsp", "lsp-extended", "human36m-npz"], "annotation_set_size": 40, "shots": 6}
     cells["own-others-direct"] = {"method": "direct", "target": "keypoints-json", **others}
     tables = {
+        # A cell of every kind on each target, and each source in one; every training takes the start of several jobs.
+        "table1": {
+            "cells": [
+                "h36m-coco-direct",
+                "h36m-coco-flexpose-paper",
+                "s-h36m-coco-direct",
+                "s-h36m-coco-flexpose-paper",
+                "s-h36m-3dhp-flexpose-paper",
+                "s-h36m-surreal-direct",
+            ],
+        },
+        "table3": {"cells": ["wflw-300vw-flexpose-paper"]},
         "others": {
             "pck_rho": {"keypoints-json": 0.1, "penn-action": 0.2},
             "cells": ["own-aligned", "own-others-direct", "penn-aligned"],
-        }
+        },
     }
     return {
         "datasets": datasets,
@@ -151,7 +166,7 @@ def test_the_papers_cells_are_at_the_papers_scale():
 
 
 def test_every_table_has_its_rows(finished):
-    for name, rows in {"table1": 10, "table3": 3, "others": 3}.items():
+    for name, rows in {"table1": 6, "table3": 1, "others": 3}.items():
         table = pd.read_csv(finished / f"{name}.csv")
         assert len(table) == rows
         assert table[["mse_pixel", "mse_pixel_flip", "pck", "pck_flip"]].notna().all().all()
