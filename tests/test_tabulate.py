@@ -259,6 +259,15 @@ def test_baselines_are_shown_at_a_glance(tmp_path):
     ]
 
 
+def test_seeds_that_are_missing_are_counted_at_a_glance(tmp_path):
+    runs = [
+        write_run(tmp_path, "k", "kde", [], seed, 50.0, 40.0, more={"distribution_floor": {}}, shots=12)
+        for seed in (0, 1)
+    ]
+    table(tmp_path, runs[:1], "baselines", "baselines", wanted=wanted(runs))
+    assert "**40.0** (1 of 2)" in (tmp_path / "t.md").read_text()
+
+
 def wanted(files):
     """What the runs of these files are."""
     kept = ("name", "seed", "cell")

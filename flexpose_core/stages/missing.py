@@ -47,12 +47,19 @@ def with_missing(
 
 def marked(row: Mapping[str, Any], texts: Mapping[str, str], first: str) -> dict[str, str]:
     """Return a row's texts by heading, saying "missing" under the heading `first` and how many of its seeds are there."""
+    told = seeds_there(row)
+    if not told:
+        return dict(texts)
+    return {**texts, **({} if row["seeds"] else {first: "missing"}), "Seeds": told}
+
+
+def seeds_there(row: Mapping[str, Any]) -> str:
+    """Return how many of a row's seeds have metrics, such as "1 of 3"; "" if all have."""
     absent = row.get(COLUMN)
     if not isinstance(absent, str) or not absent:
-        return dict(texts)
+        return ""
     there = int(row["seeds"])
-    wanted = there + len(absent.split(", "))
-    return {**texts, **({} if there else {first: "missing"}), "Seeds": f"{there} of {wanted}"}
+    return f"{there} of {there + len(absent.split(', '))}"
 
 
 def note(missing: Mapping[str, Sequence[int]]) -> list[str]:

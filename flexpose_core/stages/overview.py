@@ -7,10 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from flexpose_core.stages.missing import seeds_there
+
 PARTS = ("The target's own poses", "Poses of the shots alone", "Images of the shots too")
 _NOTE = (
     "At a glance: flip-aware MSE-Pixel in px² on the test split, ± its standard deviation over seeds. A column is a target, "
-    "without a source and from each; below the target's own poses the lowest figure of a part and target is bold."
+    "without a source and from each; below the target's own poses the lowest figure of a part and target is bold. "
+    "Seeds are counted where some are missing."
 )
 
 
@@ -70,7 +73,9 @@ def _part(entry: Mapping[str, Any]) -> int:
 def _text(rows: pd.DataFrame, lowest: Mapping[Any, float]) -> str:
     """Return the figures of a method in one column, "" if it has none there; bold what is the lowest of its target."""
     texts = []
-    for target, mean, deviation in zip(rows.target, rows.mse_pixel_flip, rows.mse_pixel_flip_sd, strict=True):
+    for row in rows.to_dict("records"):
+        mean, deviation, there = row["mse_pixel_flip"], row["mse_pixel_flip_sd"], seeds_there(row)  # type: ignore[arg-type]
         text = f"{mean:.1f}" if pd.isna(deviation) else f"{mean:.1f} ± {deviation:.1f}"
-        texts.append(f"**{text}**" if round(mean, 1) == lowest.get(target) else text)
+        text = f"**{text}**" if round(mean, 1) == lowest.get(row["target"]) else text
+        texts.append(f"{text} ({there})" if there else text)
     return " / ".join(texts)
