@@ -9,9 +9,12 @@ BIN := $(VENV)/bin
 
 environment: $(VENV)/.ready
 
+# Python compiles what is imported; compiling all that is installed would take as long as installing it.
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@
 
 table1: environment
@@ -34,7 +37,7 @@ test-slurm: $(VENV)/.ready-cluster
 	$(BIN)/python tests/slurm/disturbed_run.py
 
 $(VENV)/.ready-cluster: $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster]'
+	$(PIP_INSTALL) --editable '.[cluster]'
 	touch $@
 
 # Full and read-only disks, two Snakemakes at once, clocks; then jobs killed at random points of every stage: KILLS=100 for many.

@@ -146,7 +146,7 @@ class Centroid(Detector):
 
 def test_both_views_are_averaged_with_left_and_right_swapped_back(trained):
     pictures = load_cache(trained[1], images=True)
-    frames = frames_of(pictures, 16)
+    frames = frames_of(pictures, 16, "none")
     rows = np.arange(len(pictures))[::2]
     found = found_in_both_views(Centroid(), frames, rows, BODY15, CPU)
     plain = Centroid()(*frames.take(torch.from_numpy(rows), CPU)).numpy()

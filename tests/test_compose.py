@@ -1,5 +1,7 @@
 """Annotation sets: what they are composed of, how large they are, and what happens where there is too little."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -58,9 +60,13 @@ def test_sources_that_suffice_give_the_size_asked_for(tmp_path, caches, take_all
 
 def test_a_short_source_is_an_error_unless_the_cell_says_otherwise(tmp_path, caches, capsys):
     sources, out = [caches["many"], caches["few"]], tmp_path / "out.h5"
-    message = r"few\.h5: expected at least 48 poses for an annotation set of 100, found 7 .*take_all_if_short"
+    message = (
+        r"few\.h5, .*many\.h5: expected at least 95 poses for an annotation set of 100, found 57 .*take_all_if_short"
+    )
     with pytest.raises(DataError, match=message):
         compose_source(sources[::-1], caches["mixup"], 100, False, 0, out)
+    compose_source(sources, caches["mixup"], 60, False, 0, out)
+    assert [len(rows(out) & rows(caches[name])) for name in ("many", "few", "mixup")] == [48, 7, 5]
     compose_source(sources, caches["mixup"], 100, True, 0, out)
     assert rows(out) == rows(caches["many"]) | rows(caches["few"]) | rows(caches["mixup"])
     assert load_cache(out).attributes["missing"] == 38
@@ -88,6 +94,24 @@ def test_a_target_gives_its_own(tmp_path, caches):
         compose_target(caches["few"], 9, False, 0, out)
     compose_target(caches["few"], 9, True, 0, out)
     assert (len(load_cache(out)), load_cache(out).attributes["missing"]) == (7, 2)
+
+
+def test_poses_that_lack_a_joint_are_left_out_and_counted(tmp_path, caches, capsys):
+    # As `complete: false` keeps them: a missing joint stands in the corner.
+    whole, visibility = load_cache(caches["many"]).poses, np.ones((50, 15), np.uint8)
+    visibility[:40, 3] = 0
+    batch = replace(plain_batch(np.where(visibility[..., None] > 0, whole, 0)), visibility=visibility)
+    write_cache(caches["many"], [batch], BODY15, {})
+    out = tmp_path / "out.h5"
+    compose_target(caches["many"], None, False, 0, out)
+    assert rows(out) == {tuple(pose.ravel().tolist()) for pose in whole[40:]}
+    assert "many.h5: 40 of 50 poses lack a joint and are left out" in capsys.readouterr().out
+    with pytest.raises(DataError, match="expected at least 11 poses for the annotation set, found 10"):
+        compose_target(caches["many"], 11, False, 0, out)
+    compose_source([caches["many"], caches["few"]], caches["mixup"], 17, False, 0, out)
+    assert [len(rows(out) & rows(caches[name])) for name in ("many", "few", "mixup")] == [6, 6, 5]
+    compose_adapted(caches["samples"], caches["mixup"], 40, [caches["many"]], out)
+    assert len(load_cache(out)) == 15
 
 
 def test_the_configuration_may_ask_for_more_than_a_drawn_source_holds_only_if_it_says_so():

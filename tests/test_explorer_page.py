@@ -67,7 +67,7 @@ def truth(folder):
         poses[f"{name}-adapted"] = generate(transfer.host(generator), regressor, z, transfer)[1].numpy()
     split = load_cache(folder / "test.h5", images=True)
     detector, _, architecture, _ = load_detector(folder / "detector.safetensors", torch.device("cpu"))
-    found = predict(detector, frames_of(split, architecture.size), torch.device("cpu"))
+    found = predict(detector, frames_of(split, architecture.size, architecture.contrast), torch.device("cpu"))
     seen = split.visibility.astype(bool)
     apart = [
         np.where(seen, 128 * np.linalg.norm(labelled - split.poses, axis=-1), np.nan)

@@ -4,6 +4,7 @@ import inspect
 import json
 import shutil
 import stat
+import subprocess
 import zipfile
 
 import msgspec
@@ -171,6 +172,26 @@ def test_another_figure_is_told(archive, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "1 figures differ" in said
     assert f"test.as_is.mse: expected {np.nextafter(before, 0)}, found {before}" in said
+
+
+def test_a_cell_is_planned_anew_from_its_options_alone(results, tmp_path, monkeypatch):
+    stated, run = read_json(results / f"cells/{RUN}/metrics.json"), subprocess.run
+
+    def planned(command, check):
+        *options, target = command
+        done = run([*options[:-1], "--dry-run", "--", target], capture_output=True, text=True, check=check)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for rule in ("convert", "guide", "compose", "pretrain_eta", "train_detector", "evaluate"):
+            assert f"rule {rule}:" in done.stdout
+        shutil.copytree(results / "cells" / RUN, tmp_path / "results/cells" / RUN)
+        return done
+
+    monkeypatch.setattr(subprocess, "run", planned)
+    assert replay.retrain(stated, tmp_path, 2) == stated
+    options = json.loads((tmp_path / "config.json").read_text())
+    assert Grid(load_config(options)).cell_params(RUN) == Grid(load_config(stated["origin"]["options"])).cell_params(
+        RUN
+    )
 
 
 def test_images_can_stay_at_home(results, tmp_path, capsys):

@@ -10,13 +10,14 @@ from test_tabulate import write_run
 
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json
-from flexpose_core.measures.detection import mean_pose_floor
+from flexpose_core.measures.detection import better_labelling, mean_pose_floor
 from flexpose_core.models.keypoint_gan import Detector, ImageToSkeleton, SkeletonToKeypoints
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import to_uint8
 from flexpose_core.skeletons import BODY15, FACE68
+from flexpose_core.stages import evaluate as evaluation
 from flexpose_core.stages import image_figures
 from flexpose_core.stages.train_cycle_gan import load_painter, poses_apart, train_cycle_gan
 from flexpose_core.stages.train_detector import DETECTOR_KIND, described, frames_of, initialised
@@ -91,7 +92,7 @@ def test_the_detector_sees_painted_people_as_it_sees_others(tmp_path, painted, m
 
 def test_a_person_is_painted_for_each_pose_before_its_background(painted):
     painter, _, _ = load_painter(painted[0], CPU)
-    frames = frames_of(load_cache(painted[4], images=True), 16)
+    frames = frames_of(load_cache(painted[4], images=True), 16, "none")
     asked, rows = poses_apart(load_cache(painted[1]), painted[1], 12, 0)[1], torch.arange(12)
     skeletons, people, behind = image_figures.paint(painter, asked, BODY15, frames, rows, CPU)
     expected = frames.backgrounds[frames.background[rows]].permute(0, 2, 3, 1).numpy()
@@ -135,3 +136,20 @@ def test_predictions_stand_in_the_row_of_their_cell(tmp_path, painted, monkeypat
     cells["far"] = write_detector(tmp_path / "faces.safetensors", FACE68)
     with pytest.raises(DataError, match=r"faces.safetensors: expected skeleton body15"):
         image_figures.draw_predictions(cells, files, test, tmp_path / "a.png", tmp_path / "a.svg")
+
+
+@pytest.mark.parametrize("contrast", ["none", "local"])
+def test_predictions_shown_are_those_that_were_evaluated(tmp_path, painted, monkeypatch, contrast):
+    weights, shown = write_detector(tmp_path / "own.safetensors", contrast=contrast), {}
+    monkeypatch.setattr(image_figures, "_draw_rows", lambda rows, *_: shown.update(rows))
+    outputs = [tmp_path / name for name in ("a.png", "a.svg")]
+    image_figures.draw_predictions({"own": weights}, [write_metrics(tmp_path, "own")], painted[4], *outputs)
+    evaluated, seen = tmp_path / "metrics.json", []
+    monkeypatch.setattr(evaluation, "detection_metrics", lambda predicted, *_: seen.append(predicted) or {})
+    evaluation.evaluate(
+        DetectorOptions(), {}, weights, painted[1], *[painted[4]] * 3, out_metrics=evaluated, out_picture=outputs[0]
+    )
+    split, chosen = load_cache(painted[4], images=True), np.linspace(0, 11, 8).astype(int)
+    found = better_labelling(seen[-1][chosen], split.poses[chosen], split.visibility[chosen], BODY15)
+    bare = image_figures.shown_images(split, chosen)
+    assert np.array_equal(shown["own"], image_figures.overlay_poses(bare, found, BODY15))

@@ -321,7 +321,7 @@ def test_a_perfect_detector_has_no_error(tmp_path, caches, monkeypatch):
 
 def test_predictions_do_not_depend_on_the_batch(tmp_path, caches, monkeypatch):
     detector, *_ = evaluation.load_detector(_run(caches, tmp_path), CPU)
-    frames = frames_of(load_cache(caches["images"], images=True), 16)
+    frames = frames_of(load_cache(caches["images"], images=True), 16, "none")
     together = evaluation.predict(detector, frames, CPU)
     monkeypatch.setattr(evaluation, "_BATCH", 5)
     np.testing.assert_allclose(evaluation.predict(detector, frames, CPU), together, atol=1e-5)
@@ -329,7 +329,7 @@ def test_predictions_do_not_depend_on_the_batch(tmp_path, caches, monkeypatch):
 
 def test_frames_are_area_averaged_and_keep_their_background(caches):
     pictures = load_cache(caches["images"], images=True)
-    frames = frames_of(pictures, 16)
+    frames = frames_of(pictures, 16, "none")
     expected = pictures.images[:].reshape(12, 16, 2, 16, 2, 3).mean((2, 4)).transpose(0, 3, 1, 2)
     assert np.abs(frames.images.numpy() - expected).max() <= 0.51
     _, backgrounds = frames.take(torch.tensor([0, 11]), CPU)
@@ -338,7 +338,7 @@ def test_frames_are_area_averaged_and_keep_their_background(caches):
 
 def test_frames_decoded_when_asked_for_are_the_same(caches):
     pictures = load_cache(caches["images"], images=True)
-    held, lazy = frames_of(pictures, 16), frames_of(pictures, 16, in_memory=0)
+    held, lazy = frames_of(pictures, 16, "none"), frames_of(pictures, 16, "none", in_memory=0)
     assert not isinstance(lazy.images, torch.Tensor)
     rows = torch.tensor([11, 0, 5, 5])
     for ours, theirs in zip(lazy.take(rows, CPU), held.take(rows, CPU), strict=True):
@@ -384,7 +384,7 @@ def test_the_contrast_of_a_training_is_that_of_its_predictions(tmp_path, caches)
     frames = frames_of(pictures, 16, "local")
     images, backgrounds = frames.take(torch.arange(12), CPU)
     assert (backgrounds == GROUND).all()
-    torch.testing.assert_close(images, local_contrast(*frames_of(pictures, 16).take(torch.arange(12), CPU)))
+    torch.testing.assert_close(images, local_contrast(*frames_of(pictures, 16, "none").take(torch.arange(12), CPU)))
     assert (
         _evaluate(caches, detector, tmp_path)["test"]
         != _evaluate(caches, _run(caches, tmp_path / "b"), tmp_path)["test"]

@@ -1,6 +1,7 @@
 """Distances between pose sets in shards: the same bytes for any number of them, and the figures of the measures themselves."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,36 @@ def test_samples_are_read_in_pieces_and_are_those_of_the_whole_array(files, monk
     expected = [some(name)[random.permutation(SIZES[name])[:5000]] for name in ("val", "poses")]
     assert np.array_equal(samples.real, expected[0])
     assert np.array_equal(samples.fake, expected[1])
+
+
+def test_a_pose_that_lacks_a_joint_is_not_measured(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(sharded, "_ROWS", 70)
+    missing = np.arange(SIZES["val"]) % 3 == 1
+    visibility = np.where(missing[:, None], np.arange(15) != 4, 1).astype(np.uint8)
+    caches = {name: tmp_path / f"{name}.h5" for name in ("holes", "whole")}
+    write_cache(
+        caches["holes"], [replace(plain_batch(some("val") * visibility[..., None]), visibility=visibility)], BODY15, {}
+    )
+    write_cache(caches["whole"], [plain_batch(some("val")[~missing])], BODY15, {})
+    figures = [gather([measure(draw_samples(caches[name], files["poses"]))]) for name in caches]
+    assert as_text(figures[0]) == as_text(figures[1])
+    write_cache(caches["holes"], [replace(plain_batch(some("shots")), visibility=visibility[[1] * 5])], BODY15, {})
+    with pytest.raises(DataError, match=r"holes\.h5: expected poses with all joints visible"):
+        draw_samples(caches["holes"], files["poses"])
+
+
+@pytest.mark.parametrize(
+    ("count", "absent"),
+    [(1, {"mmd_squared", "density", "coverage", "real_pairwise_px"}), (5, {"density", "coverage"}), (6, set())],
+)
+def test_what_asks_for_more_poses_than_there_are_is_left_out(files, tmp_path, whole, count, absent):
+    few = tmp_path / "few.h5"
+    write_cache(few, [plain_batch(some("val")[:count])], BODY15, {})
+    figures = gather([measure(draw_samples(few, files["poses"], files["shots"]))])
+    assert set(whole) - set(figures) == absent
+    assert np.isfinite(list(figures.values())).all()
+    apart = distribution_metrics(some("val")[:count], some("poses"))
+    assert {"mmd_squared", "density", "coverage"} - set(apart) == absent - {"real_pairwise_px"}
 
 
 def test_parts_that_are_not_whole_are_named(files, tmp_path):

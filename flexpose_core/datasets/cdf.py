@@ -22,6 +22,8 @@ SECONDS = 60
 COMPUTING_SECONDS = 4
 """Of the processor alone, however busy the machine is: starting and reading the longest original takes half a second of it."""
 BYTES = 900_000_000
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""NumPy reserves address space, which is limited, for a thread a core."""
 MOST_NUMBERS = 12_000_000
 """The longest original sequence has 410,000."""
 
@@ -45,7 +47,7 @@ def load_cdf(path: Path, name: str) -> np.ndarray:
                 timeout=SECONDS,
                 check=False,
                 # cdflib unpacks whole-file compression into a temporary file.
-                env={"TMPDIR": scratch, "PYTHONPATH": ":".join(entry for entry in sys.path if entry)},
+                env={"TMPDIR": scratch, "PYTHONPATH": ":".join(entry for entry in sys.path if entry), **_ONE_THREAD},
             )
         except subprocess.TimeoutExpired as error:
             raise DataError(f"{path}: damaged CDF file: not read within {SECONDS} s") from error

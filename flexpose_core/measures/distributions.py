@@ -114,6 +114,19 @@ def mean_displacement(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.linalg.norm(first.mean(axis=0) - second.mean(axis=0), axis=-1).mean() * PIXELS)
 
 
+def kernel_figures(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """Return `mmd_squared`, or nothing where there are too few poses for it."""
+    return {"mmd_squared": mmd_squared(real, fake)} if min(len(real), len(fake)) > 1 else {}
+
+
+def neighbour_figures(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """Return `density` and `coverage`, or nothing where there are too few real poses for them."""
+    if len(real) <= NEIGHBOURS:
+        return {}
+    density, coverage = density_and_coverage(real, fake)
+    return {"density": density, "coverage": coverage}
+
+
 def distribution_metrics(real: np.ndarray, fake: np.ndarray, seed: int = 0) -> dict[str, float]:
     """Return all measures between real poses (N, K, 2) and fake ones (M, K, 2), 0..1, on samples drawn by `seed`.
 
@@ -121,17 +134,15 @@ def distribution_metrics(real: np.ndarray, fake: np.ndarray, seed: int = 0) -> d
     -------
     `sliced_wasserstein_px`, `mmd_squared`, `density`, `coverage`, `mean_displacement_px`, and the sizes of the samples
     behind them: `real_sample` and `fake_sample` (sliced Wasserstein, mean displacement), `kernel_sample`,
-    `neighbour_sample`.
+    `neighbour_sample`. Of too few poses MMD, density and coverage are left out.
     """
     random = seeds.rng(seed, "distribution_metrics")
     real, fake = (poses[random.permutation(len(poses))[:WASSERSTEIN_SAMPLE]] for poses in (real, fake))
     kernel, neighbour = (min(size, len(real), len(fake)) for size in (KERNEL_SAMPLE, NEIGHBOUR_SAMPLE))
-    density, coverage = density_and_coverage(real[:neighbour], fake[:neighbour])
     return {
         "sliced_wasserstein_px": sliced_wasserstein(real, fake, seed=seed),
-        "mmd_squared": mmd_squared(real[:kernel], fake[:kernel]),
-        "density": density,
-        "coverage": coverage,
+        **kernel_figures(real[:kernel], fake[:kernel]),
+        **neighbour_figures(real[:neighbour], fake[:neighbour]),
         "mean_displacement_px": mean_displacement(real, fake),
         "real_sample": float(len(real)),
         "fake_sample": float(len(fake)),

@@ -19,9 +19,9 @@ from flexpose_core.measures.distributions import (
     KERNEL_SAMPLE,
     NEIGHBOUR_SAMPLE,
     WASSERSTEIN_SAMPLE,
-    density_and_coverage,
+    kernel_figures,
     mean_displacement,
-    mmd_squared,
+    neighbour_figures,
     sliced_wasserstein,
 )
 from flexpose_core.measures.shapes import (
@@ -65,12 +65,12 @@ class Samples:
 
 
 def draw_samples(real: Path, fake: Path, shots: Path | None = None, seed: int = 0) -> Samples:
-    """Read the samples from caches; memory does not grow with these.
+    """Read the samples from caches, of the poses with all joints visible; memory grows by a number a pose.
 
     Raises
     ------
     DataError
-        If a cache is damaged, has no poses, or the skeletons differ.
+        If a cache is damaged, has no such poses, or the skeletons differ.
     """
     drawn: dict[str, np.ndarray] = {}
     names: dict[Path, str] = {}
@@ -80,8 +80,8 @@ def draw_samples(real: Path, fake: Path, shots: Path | None = None, seed: int = 
         for which, path in {"real": real, "fake": fake}.items():
             with open_cache(path) as file:
                 names[path] = str(file.attrs["skeleton"])
-                rows = random.permutation(int(file.attrs["count"]))[:size]
-                drawn[f"{which}_{stream}"] = _read(file, path, rows)
+                whole = _complete_rows(file)
+                drawn[f"{which}_{stream}"] = _read(file, path, whole[random.permutation(len(whole))[:size]])
     annotated = None
     if shots is not None:
         with open_cache(shots) as file:
@@ -101,10 +101,19 @@ def draw_samples(real: Path, fake: Path, shots: Path | None = None, seed: int = 
     )
 
 
+def _complete_rows(file: h5py.File) -> np.ndarray:
+    """Return the numbers of the poses whose joints are all visible, reading a piece of the file at a time."""
+    starts = range(0, int(file.attrs["count"]), _ROWS)
+    return np.concatenate(
+        [np.zeros(0, int)]
+        + [start + np.flatnonzero(file["visibility"][start : start + _ROWS].all(axis=1)) for start in starts]
+    )
+
+
 def _read(file: h5py.File, path: Path, rows: np.ndarray) -> np.ndarray:
     """Return poses by row, in the order of the rows, reading a piece of the file at a time."""
     if not len(rows):
-        raise DataError(f"{path}: expected poses to measure, found none")
+        raise DataError(f"{path}: expected poses with all joints visible to measure, found none")
     poses = np.empty((len(rows), *file["poses"].shape[1:]), np.float32)
     for start in range(0, int(file.attrs["count"]), _ROWS):
         places = np.flatnonzero((rows >= start) & (rows < start + _ROWS))
@@ -113,9 +122,8 @@ def _read(file: h5py.File, path: Path, rows: np.ndarray) -> np.ndarray:
     return poses
 
 
-def _density_and_coverage(of: Samples) -> Figures:
-    density, coverage = density_and_coverage(of.real[: of.neighbours], of.fake[: of.neighbours])
-    return {"density": density, "coverage": coverage}
+def _pairwise(name: str, poses: np.ndarray) -> Figures:
+    return {name: mean_pairwise_distance(poses[:PAIR_SAMPLE])} if len(poses) > 1 else {}
 
 
 def _nearest_shot(of: Samples) -> Figures:
@@ -140,17 +148,17 @@ def _sizes(of: Samples) -> Figures:
 
 TASKS: dict[str, Callable[[Samples], Figures]] = {
     "wasserstein": lambda of: {"sliced_wasserstein_px": sliced_wasserstein(of.real, of.fake, seed=of.seed)},
-    "mmd": lambda of: {"mmd_squared": mmd_squared(of.real[: of.kernel], of.fake[: of.kernel])},
-    "density": _density_and_coverage,
+    "mmd": lambda of: kernel_figures(of.real[: of.kernel], of.fake[: of.kernel]),
+    "density": lambda of: neighbour_figures(of.real[: of.neighbours], of.fake[: of.neighbours]),
     "displacement": lambda of: {"mean_displacement_px": mean_displacement(of.real, of.fake)},
     "lengths": lambda of: {"length_ratio_pp": length_ratio_distance(of.real_shapes, of.fake_shapes, of.skeleton)},
     "angles": lambda of: {"joint_angle_deg": joint_angle_distance(of.real_shapes, of.fake_shapes, of.skeleton)},
-    "pairs": lambda of: {"pairwise_px": mean_pairwise_distance(of.fake_shapes[:PAIR_SAMPLE])},
-    "real_pairs": lambda of: {"real_pairwise_px": mean_pairwise_distance(of.real_shapes[:PAIR_SAMPLE])},
+    "pairs": lambda of: _pairwise("pairwise_px", of.fake_shapes),
+    "real_pairs": lambda of: _pairwise("real_pairwise_px", of.real_shapes),
     "nearest_shot": _nearest_shot,
     "sizes": _sizes,
 }
-"""What each task measures, the sizes of the samples behind the figures among them."""
+"""What each task measures, the sizes of the samples behind the figures among them; nothing, if it asks for more poses."""
 
 
 def measure(samples: Samples, shard: int = 0, shards: int = 1) -> dict[str, Figures]:

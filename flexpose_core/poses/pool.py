@@ -1,4 +1,4 @@
-"""Whole poses of several caches as one array."""
+"""Whole poses of caches: those without a joint that is missing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,31 @@ from pathlib import Path
 import numpy as np
 
 from flexpose_core.errors import DataError
-from flexpose_core.poses.cache import load_cache
+from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.skeletons import Skeleton
+
+
+def complete_poses(poses: PoseSet, path: Path) -> np.ndarray:
+    """Return the poses of a cache whose joints are all visible, (n, K, 2) in 0..1: a missing joint has no place.
+
+    How many others there are is said.
+
+    Raises
+    ------
+    DataError
+        If no such pose is there.
+    """
+    complete = _complete(poses, path)
+    if not len(complete):
+        raise DataError(f"{path}: expected poses with all joints visible, found none among {len(poses)}")
+    return complete
+
+
+def _complete(poses: PoseSet, path: Path) -> np.ndarray:
+    complete = poses.poses[poses.visibility.all(axis=1)]
+    if len(complete) < len(poses):
+        print(f"{path}: {len(poses) - len(complete)} of {len(poses)} poses lack a joint and are left out")
+    return complete
 
 
 def pooled_poses(paths: Sequence[Path]) -> tuple[np.ndarray, Skeleton]:
@@ -26,7 +49,7 @@ def pooled_poses(paths: Sequence[Path]) -> tuple[np.ndarray, Skeleton]:
         raise DataError(
             f"{paths[0]}: expected caches of one skeleton to pool, found {', '.join(sorted(names)) or 'none'}"
         )
-    complete = np.concatenate([poses.poses[poses.visibility.all(axis=1)] for poses in sets])
+    complete = np.concatenate([_complete(poses, path) for poses, path in zip(sets, paths, strict=True)])
     if not len(complete):
         raise DataError(f"{paths[0]}: expected poses with all joints visible, found none")
     return np.ascontiguousarray(complete), sets[0].skeleton

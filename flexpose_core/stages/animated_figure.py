@@ -10,10 +10,10 @@ from flexpose_core import seeds
 from flexpose_core.geometry import loosened
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.poses.cache import load_cache
+from flexpose_core.poses.pool import complete_poses
 from flexpose_core.rendering.charts import picture_figure, write_figure
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile
 from flexpose_core.stages.train_animated import cut_out
-from flexpose_core.stages.train_detector import complete_poses
 
 ANNOTATED, ANIMATED, POSES = "annotated", "animated", "poses"
 _COLUMNS, _BANDS, _SIDE = 10, 2, 128

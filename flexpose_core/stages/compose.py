@@ -1,4 +1,4 @@
-"""The annotation set of a cell: the unpaired poses that its detector sees."""
+"""The annotation set of a cell: the unpaired poses that its detector sees. All of their joints are visible."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from flexpose_core import seeds
 from flexpose_core.errors import DataError
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
+from flexpose_core.poses.pool import complete_poses
 from flexpose_core.skeletons import skeleton_named
 
 _ROWS = 4096
@@ -21,27 +22,25 @@ def compose_source(
 ) -> None:
     """Write `size` poses: all of `mixup`, the rest drawn from the sources without replacement, evenly from each (method Direct).
 
-    Where the sources hold fewer, with `take_all_if_short`, write all there are, and say so.
+    What one source lacks of its share is taken from the others. Where all together hold fewer, with `take_all_if_short`, write
+    all there are, and say so.
 
     Raises
     ------
     DataError
-        If a source has too few poses for its even share, without `take_all_if_short`.
+        If the sources have too few poses, without `take_all_if_short`.
     """
     enrichment = load_cache(mixup)
     wanted = size - len(enrichment)
-    held = [load_cache(source).poses for source in sources]
-    if take_all_if_short:
-        shares = draw_evenly(wanted, [len(poses) for poses in held])
-    else:
-        shares = [wanted // len(sources) + (k < wanted % len(sources)) for k in range(len(sources))]
+    held = [complete_poses(load_cache(source), source) for source in sources]
+    found = sum(len(poses) for poses in held)
+    if found < wanted and not take_all_if_short:
+        raise DataError(
+            f"{', '.join(map(str, sources))}: expected at least {wanted} poses for an annotation set of {size}, found {found} "
+            f"(a cell with take_all_if_short takes these)"
+        )
     parts: list[np.ndarray] = []
-    for source, poses, share in zip(sources, held, shares, strict=True):
-        if share > len(poses):
-            raise DataError(
-                f"{source}: expected at least {share} poses for an annotation set of {size}, found {len(poses)} "
-                f"(a cell with take_all_if_short takes these)"
-            )
+    for poses, share in zip(held, draw_evenly(wanted, [len(poses) for poses in held]), strict=True):
         chosen = seeds.rng(seed, "compose", len(parts)).permutation(len(poses))[:share]
         parts.append(poses[np.sort(chosen)])
     named = [(part, "source") for part in parts] + [(enrichment.poses, "mixup")]
@@ -61,7 +60,7 @@ def compose_adapted(samples: Path, mixup: Path, size: int, sources: Sequence[Pat
     generated, enrichment = load_cache(samples), load_cache(mixup)
     wanted = size - len(enrichment)
     if sources is not None:
-        wanted = min(wanted, sum(len(load_cache(source)) for source in sources))
+        wanted = min(wanted, sum(len(complete_poses(load_cache(source), source)) for source in sources))
     if wanted > len(generated):
         raise DataError(
             f"{samples}: expected at least {wanted} poses for an annotation set of {size}, found {len(generated)}"
@@ -78,11 +77,12 @@ def compose_target(target: Path, size: int | None, take_all_if_short: bool, seed
     DataError
         If there are fewer than `size`, without `take_all_if_short`.
     """
-    own = load_cache(target)
+    held = load_cache(target)
+    own = complete_poses(held, target)
     if size is not None and size > len(own) and not take_all_if_short:
         raise DataError(f"{target}: expected at least {size} poses for the annotation set, found {len(own)}")
     chosen = np.sort(seeds.rng(seed, "compose").permutation(len(own))[: size or len(own)])
-    write_annotation_set(out, [(own.poses[chosen], "target")], own.skeleton.name, size)
+    write_annotation_set(out, [(own[chosen], "target")], held.skeleton.name, size)
 
 
 def draw_evenly(wanted: int, held: Sequence[int]) -> list[int]:

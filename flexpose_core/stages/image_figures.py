@@ -67,7 +67,7 @@ def draw_painted_people(
     for path, found in ((pose_cache, own.name), (detector_weights, detected), (test, split.skeleton.name)):
         if found != skeleton:
             raise DataError(f"{path}: expected skeleton {skeleton} as in {weights}, found {found}")
-    frames = frames_of(split, architecture.size)
+    frames = frames_of(split, architecture.size, "none")
     rows = torch.from_numpy(seeds.rng(seed, "painted_people").integers(len(split), size=people))
     skeletons, images, backgrounds = paint(painter, poses, own, frames, rows, device)
 
@@ -147,7 +147,7 @@ def draw_predictions(
         if skeleton != split.skeleton.name:
             raise DataError(f"{weights}: expected skeleton {split.skeleton.name} as in {test}, found {skeleton}")
         # Of the images only those shown are decoded.
-        frames = frames_of(split, architecture.size, in_memory=0)
+        frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
         with torch.no_grad():
             found = detector(*frames.take(torch.from_numpy(chosen), device)).cpu().numpy()
         labelled = better_labelling(found, truth, visibility, split.skeleton)

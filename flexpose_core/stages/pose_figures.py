@@ -31,7 +31,7 @@ def draw_embedding(
     """Draw Figure 3: a t-SNE of source, target and adapted poses, as many of each; target poses are of the validation split."""
     poses = {
         "source": pooled_poses(sources)[0],
-        "target": load_cache(target).poses,
+        "target": pooled_poses([target])[0],
         "adapted": load_cache(adapted).poses,
     }
     places = embed(poses, seed)

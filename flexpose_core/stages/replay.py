@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ import msgspec
 import flexpose_core
 from flexpose_core.datasets.untrusted import inside, name_inside, one_line
 from flexpose_core.errors import DataError, FlexPoseError
-from flexpose_core.files import atomic_path, read_json, write_json
+from flexpose_core.files import atomic_path, read_json, write_text
 from flexpose_core.grid import Grid
 from flexpose_core.options.config import load_config
 from flexpose_core.stages.evaluate import evaluate
@@ -158,7 +159,8 @@ def retrain(stated: dict[str, Any], folder: Path, cores: int) -> dict[str, Any]:
     DataError
         If the workflow fails; it says itself why.
     """
-    write_json(folder / "config.json", stated["origin"]["options"])
+    # Not by write_json: its seal would be an unknown key of a configuration.
+    write_text(folder / "config.json", json.dumps(stated["origin"]["options"], indent=2))
     target = f"results/cells/{stated['name']}_s{stated['seed']}/metrics.json"
     root = Path(flexpose_core.__file__).parents[1]
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--snakefile", str(root / "Snakefile")]

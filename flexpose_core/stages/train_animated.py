@@ -20,10 +20,10 @@ from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.images import EncodedImages
+from flexpose_core.poses.pool import complete_poses
 from flexpose_core.rendering.animation import Puppets, stands_out
 from flexpose_core.stages.train_detector import (
     ETA_KIND,
-    complete_poses,
     described,
     frames_of,
     initialised,

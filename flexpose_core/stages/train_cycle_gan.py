@@ -17,7 +17,8 @@ from flexpose_core.files import digest
 from flexpose_core.models.cycle_gan import PatchDiscriminator, PersonToSkeleton, SkeletonToPerson
 from flexpose_core.options.cycle_gan import CycleGanArchitecture, CycleGanOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
-from flexpose_core.stages.train_detector import channels_last, complete_poses, frames_of
+from flexpose_core.poses.pool import complete_poses
+from flexpose_core.stages.train_detector import channels_last, frames_of
 from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train
@@ -57,7 +58,8 @@ def train_cycle_gan(
     if skeleton.name != wanted:
         raise DataError(f"{pose_cache}: expected skeleton {wanted} as in {image_cache}, found {skeleton.name}")
     complete, _ = poses_apart(poses, pose_cache, held_out, seed)
-    objective = build_objective(options, frames_of(pictures, options.size), PosePrior(complete, skeleton, device), seed)
+    frames = frames_of(pictures, options.size, "none")
+    objective = build_objective(options, frames, PosePrior(complete, skeleton, device), seed)
     shaping = msgspec.json.encode(msgspec.structs.replace(options, device="auto")).decode()
     identity = "\n".join([code_stamp(__name__), shaping, digest(complete.tobytes()), pictures.image_checksum])
     train(objective, options.steps, _STAGE, seed, work, identity, loop)

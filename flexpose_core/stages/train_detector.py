@@ -25,6 +25,7 @@ from flexpose_core.models.keypoint_gan import (
 from flexpose_core.options.detector import Contrast, DetectorArchitecture, DetectorOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.images import EncodedImages
+from flexpose_core.poses.pool import complete_poses
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.rendering.pictures import enlarge
 from flexpose_core.skeletons import Skeleton
@@ -61,6 +62,7 @@ def pretrain_eta(
     device = pick_device(options.device)
     poses = load_cache(pose_cache)
     architecture = options.architecture(len(poses.skeleton))
+    # A drawing lacking limbs would teach Φ to drop them.
     complete = complete_poses(poses, pose_cache)
     eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", device)
     objective = EtaObjective(
@@ -116,6 +118,7 @@ def train_detector(
     if wanted != found:
         raise DataError(f"{pose_cache}: expected skeleton {wanted} as in {image_cache}, found {found}")
     architecture = options.architecture(len(poses.skeleton))
+    # A drawing lacking limbs would teach Φ to drop them.
     complete = complete_poses(poses, pose_cache)
     description = described(architecture, poses.skeleton)
     eta_tensors, eta_header = load_weights(eta_weights, ETA_KIND, description)
@@ -232,14 +235,6 @@ def described(architecture: DetectorArchitecture, skeleton: Skeleton) -> dict[st
     return {key: value for key, value in stated.items() if key not in usual or value != usual[key]}
 
 
-def complete_poses(poses: PoseSet, path: Path) -> np.ndarray:
-    """Return the poses whose joints are all visible, (n, K, 2): a drawing lacking limbs would teach Φ to drop them."""
-    complete = poses.poses[poses.visibility.all(axis=1)]
-    if not len(complete):
-        raise DataError(f"{path}: expected poses with all joints visible, found none among {len(poses)}")
-    return complete
-
-
 class DecodedImages:
     """Images (N, 3, size, size) uint8 that are decoded each time they are asked for: for sets larger than memory."""
 
@@ -259,9 +254,10 @@ class DecodedImages:
         return torch.cat([self[rows] for rows in torch.arange(len(self)).split(_DECODED_AT_ONCE)])
 
 
-def frames_of(pictures: PoseSet, size: int, contrast: Contrast = "none", in_memory: int = IN_MEMORY) -> Frames:
+def frames_of(pictures: PoseSet, size: int, contrast: Contrast, in_memory: int = IN_MEMORY) -> Frames:
     """Return the images at the working resolution, area-averaged where that is lower; poses are left behind.
 
+    A detector must see them in the contrast that it was trained in.
     Images and backgrounds that take at most `in_memory` bytes each are decoded once and for all.
     """
     if pictures.images is None or pictures.backgrounds is None or pictures.background is None:
