@@ -207,7 +207,7 @@ class Bumpy(Regression):
 def test_a_suspicious_time_leaves_both_checkpoints_and_resumes_as_ever(tmp_path, stop_at):
     whole, resumed = Bumpy(), Bumpy()
     train(whole, 90, "toy", 3, tmp_path / "a", options=EAGER)
-    assert not list((tmp_path / "a").glob("*.safetensors*"))
+    assert [path.name for path in (tmp_path / "a").glob("*.safetensors*")] == ["state.safetensors"]
     with pytest.raises(KeyboardInterrupt):
         train(Bumpy(stop_at=stop_at), 90, "toy", 3, tmp_path / "b", options=EAGER)
     state, before = (tmp_path / "b" / name for name in ("state.safetensors", "before.safetensors"))
@@ -220,6 +220,34 @@ def test_a_suspicious_time_leaves_both_checkpoints_and_resumes_as_ever(tmp_path,
     train(resumed, 90, "toy", 3, tmp_path / "b", options=EAGER)
     assert resumed.steps[0] == (40 if 40 < stop_at <= 60 else stop_at)
     assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b"lost"), lambda path: path.unlink()])
+@pytest.mark.parametrize("kills", [1, 2])
+def test_the_last_good_checkpoint_outlives_the_newer_one_however_often(tmp_path, harm, kills):
+    whole, resumed = Bumpy(), Bumpy()
+    train(whole, 90, "toy", 3, tmp_path / "a", options=EAGER)
+    state, before = (tmp_path / "b" / name for name in ("state.safetensors", "before.safetensors"))
+    for _ in range(kills):
+        with pytest.raises(KeyboardInterrupt):
+            train(Bumpy(stop_at=50), 90, "toy", 3, tmp_path / "b", options=EAGER)
+        assert read_header(before)["extra"]["step"] == 40
+        harm(state)
+    # Stopped before it has saved anything.
+    with pytest.raises(KeyboardInterrupt):
+        train(Bumpy(stop_at=40), 90, "toy", 3, tmp_path / "b", options=EAGER)
+    assert read_header(state)["extra"]["step"] == 40
+    train(resumed, 90, "toy", 3, tmp_path / "b", options=EAGER)
+    assert resumed.steps[0] == 40
+    assert_same(weights(whole), weights(resumed))
+
+
+def test_a_good_checkpoint_of_another_training_is_not_called_this_ones(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(Bumpy(stop_at=50), 90, "toy", 3, tmp_path, options=EAGER)
+    with pytest.raises(TrainingError, match="there is no checkpoint yet"):
+        train(Exploding(0, rate=1e6), 50, "toy", 3, tmp_path, "other", EAGER)
+    assert not list(tmp_path.glob("*.safetensors*"))
 
 
 def test_norms_of_gradients_and_weights_are_logged_and_true(tmp_path):

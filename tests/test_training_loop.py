@@ -16,6 +16,7 @@ from flexpose_core.errors import CheckpointError, OutputError, StoppedError, Tra
 from flexpose_core.training import resuming
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train, warmup_cosine, warmup_linear
+from flexpose_core.training.resuming import remove_checkpoints
 
 
 class Regression:
@@ -105,7 +106,19 @@ def test_sigterm_writes_a_checkpoint_and_resumed_equals_uninterrupted(tmp_path, 
     train(resumed, 40, "toy", 3, tmp_path / "b", options=seldom)
     assert resumed.steps == list(range(terminated.terminate_at + 1, 40))
     assert_same(weights(whole), weights(resumed))
-    assert not (tmp_path / "b/state.safetensors").exists()
+
+
+def test_the_last_checkpoint_stays_until_what_it_was_for_is_written(tmp_path):
+    whole, again, anew = Regression(), Regression(), Regression()
+    train(whole, 10, "toy", 3, tmp_path / "fit")
+    # As after a full disk, or a kill while the result was written.
+    train(again, 10, "toy", 3, tmp_path / "fit")
+    assert again.steps == []
+    assert_same(weights(whole), weights(again))
+    remove_checkpoints(tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    train(anew, 10, "toy", 3, tmp_path / "fit")
+    assert anew.steps == list(range(10))
 
 
 def test_a_diverged_training_writes_no_checkpoint_on_sigterm(tmp_path):

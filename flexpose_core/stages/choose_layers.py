@@ -40,6 +40,7 @@ from flexpose_core.stages.mixing import mix
 from flexpose_core.stages.priors import PIXELS
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective, cache_features
+from flexpose_core.training.resuming import remove_checkpoints
 
 LOSS = "energy score of held-out shots, px at 128"
 _STAGE = "adapt/layers"
@@ -157,6 +158,7 @@ class _Fold:
         forecast = self.generated(self.fitted(layers, folder, identity, loop)) * PIXELS
         scores = [energy_score(forecast, truth * PIXELS) for truth in self.held_out]
         write_json(done, {"identity": identity, "layers": layers, "scores": scores})
+        remove_checkpoints(folder)
         return scores
 
     def fitted(self, layers: SetOfLayers, folder: Path, identity: str, loop: LoopOptions | None) -> AnyAdapter:

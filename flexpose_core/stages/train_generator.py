@@ -43,6 +43,7 @@ from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adversarial import AdversarialObjective
 from flexpose_core.training.objectives.distillation import BoneHeads, DistillationObjective
 from flexpose_core.training.objectives.pose_gan import PoseGanObjective
+from flexpose_core.training.resuming import remove_checkpoints
 
 _STAGE = "train_generator"
 _POSE_GAN_KIND = "pose_gan"
@@ -99,6 +100,13 @@ def train_generator(
         save_discriminator(out_discriminator, discriminator, architecture, trained_by, {"seed": seed})
     write_json(out_metrics, _measure(generator, regressor, poses, held_out, seed, options.mixed_precision))
     write_png(out_picture, pairs_picture(generator, regressor, seed, options.mixed_precision))
+    remove_checkpoints(work)
+    _pose_gan_in(Path(work)).unlink(missing_ok=True)
+
+
+def _pose_gan_in(work: Path) -> Path:
+    """Where the finished GAN on joints is kept for a run that resumes after it."""
+    return work / "pose_gan.safetensors"
 
 
 def _distil(
@@ -111,10 +119,10 @@ def _distil(
     identity: str,
     loop: LoopOptions | None,
 ) -> tuple[StyleGenerator, Discriminator]:
-    """Learn f as a GAN on joints, then φ ∘ A by distillation; the GAN is kept in `work` for a run that resumes in the second."""
+    """Learn f as a GAN on joints, then φ ∘ A by distillation; the GAN is kept in `work` for a run that resumes after it."""
     device = next(generator.parameters()).device
     skeleton = skeleton_named(generator.architecture.skeleton)
-    finished = work / "pose_gan.safetensors"
+    finished = _pose_gan_in(work)
     fingerprint = {"identity": digest(identity.encode()), "seed": seed}
     width = options.pose_gan.discriminator_width
     discriminator = initialised(lambda: PoseDiscriminator(skeleton, width), seed, "pose_discriminator", device)
@@ -127,6 +135,7 @@ def _distil(
         tensors = {f"f.{name}": value for name, value in gan.averaged.state_dict().items()}
         tensors |= {f"discriminator.{name}": value for name, value in discriminator.state_dict().items()}
         save_weights(finished, tensors, _POSE_GAN_KIND, fingerprint)
+        remove_checkpoints(work / "pose_gan")
     for prefix, network in (("f.", generator.f), ("discriminator.", discriminator)):
         own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         network.load_state_dict(own)
@@ -135,7 +144,6 @@ def _distil(
     distillation = DistillationObjective(generator, heads, regressor, options.distillation, options.mixed_precision)
     steps = options.distillation.steps
     train(distillation, steps, f"{_STAGE}/distillation", seed, work / "distillation", identity, loop)
-    finished.unlink(missing_ok=True)
     return distillation.averaged, discriminator
 
 

@@ -74,6 +74,8 @@ def train(
 ) -> None:
     """Run `steps` steps of `objective`, going on from the checkpoint in `work` if there is one.
 
+    The last one remains, so that nothing is trained again if what follows fails: once that is written, `remove_checkpoints`.
+
     Parameters
     ----------
     stage
@@ -119,7 +121,7 @@ def train(
             last = step + 1 == steps
             stop = told_to_stop.is_set()
             logged = step % options.log_every == 0 or last
-            saving = stop or (time.monotonic() - saved_at > options.checkpoint_seconds and not last)
+            saving = stop or last or time.monotonic() - saved_at > options.checkpoint_seconds
             if logged or saving:
                 # Not at every step: a GPU would have to be waited for.
                 weights = _watch(health, unseen, objective, checkpoints)
@@ -138,7 +140,6 @@ def train(
                 raise StoppedError(
                     f"{stage}: told to stop after step {step}; the same command goes on from {checkpoints.state}"
                 )
-    checkpoints.remove()
 
 
 def _watch(

@@ -16,6 +16,7 @@ from flexpose_core.training.checkpoint import load_weights, read_header, save_we
 from flexpose_core.training.health import Health
 
 _KIND = "training_state"
+_STATE, _BEFORE = "state.safetensors", "before.safetensors"
 
 
 class Resumable(Protocol):
@@ -29,14 +30,17 @@ class Checkpoints:
     """The checkpoint of a training in `work` and, while its numbers are suspicious, the last one from before that."""
 
     def __init__(self, work: Path, fingerprint: dict) -> None:
-        self.state, self.before = work / "state.safetensors", work / "before.safetensors"
+        self.state, self.before = work / _STATE, work / _BEFORE
         self.fingerprint = fingerprint
         self.saved: int | None = None
         self.good = False
         """Whether `state` is of a time when nothing was suspicious."""
 
     def resume(self, objective: Resumable, health: Health) -> int:
-        """Load the newest checkpoint that is whole and of this training; return the number of its steps, 0 without one."""
+        """Load the newest checkpoint that is whole and of this training; return the number of its steps, 0 without one.
+
+        `state` is the one loaded then, and `before`, if it is there, an older good one.
+        """
         for path in (self.state, self.before):
             if not path.exists():
                 continue
@@ -49,15 +53,20 @@ class Checkpoints:
             if before != here:
                 tqdm.write(f"resumed: {path} was computed on {before}, here is {here}: the result is of both")
             _load_state(objective, tensors)
+            if path == self.before:
+                # What was written after it is missing or damaged.
+                os.replace(self.before, self.state)
             health.restore(header["extra"]["health"])
             self.saved, self.good = int(header["extra"]["step"]), not health.suspicious
             return self.saved
+        self.before.unlink(missing_ok=True)
         return 0
 
     def save(self, objective: Resumable, step: int, health: Health) -> None:
         """Write a checkpoint after `step` steps; a suspicious one leaves the last good one in place, beside it."""
         if health.suspicious and self.good:
             os.replace(self.state, self.before)
+            self.good = False
         _save_state(objective, self.state, step, self.fingerprint, health)
         self.saved, self.good = step, not health.suspicious
         if self.good:
@@ -73,10 +82,12 @@ class Checkpoints:
             self.saved = int(read_header(self.state)["extra"]["step"])
         return f"the last good checkpoint is {self.state}, after {self.saved} steps"
 
-    def remove(self) -> None:
-        """Remove all of them, as the training has ended."""
-        self.state.unlink(missing_ok=True)
-        self.before.unlink(missing_ok=True)
+
+def remove_checkpoints(work: str | Path) -> None:
+    """Remove those of all trainings in `work`, once what they were for is written."""
+    for name in (_STATE, _BEFORE):
+        for path in Path(work).rglob(name):
+            path.unlink(missing_ok=True)
 
 
 def _save_state(objective: Resumable, path: Path, step: int, fingerprint: dict, health: Health) -> None:
