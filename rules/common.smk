@@ -25,11 +25,10 @@ DETECTOR = "results/cells/{run}/detector.safetensors"
 wildcard_constraints:
     dataset="|".join(DATASETS),
     split="train|val|test",
-    sources=r"[A-Za-z0-9.+-]+",
+    prior=r"[A-Za-z0-9.+_-]+",
+    guidance=r"[A-Za-z0-9.+_-]+",
     pose_set=r"[A-Za-z0-9.+_-]+",
     cell=r"[A-Za-z0-9.+_-]+",
-    shots=r"\d+",
-    seed=r"\d+",
     shard=r"\d+",
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flexpose_core.errors import DataError
+from flexpose_core.measures import PIXELS
 from flexpose_core.measures.detection import (
-    PIXELS,
     better_labelling,
     box_sides,
     detection_metrics,

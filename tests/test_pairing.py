@@ -9,6 +9,7 @@ from flexpose_core.errors import ConfigError
 from flexpose_core.geometry import bone_lengths, flip, relative_to_root, to_bones
 from flexpose_core.options.adaptation import AlignmentOptions
 from flexpose_core.poses.alignment import align, fit_bone_ratios, placed, scale_bones, total_length
+from flexpose_core.poses.baselines import nearest
 from flexpose_core.poses.pairing import assigned_pairs, random_pairs
 from flexpose_core.skeletons import BODY15, FACE68
 
@@ -44,8 +45,10 @@ def test_random_pairs_repeat_nothing_and_follow_the_seed():
 
 
 def test_a_pool_smaller_than_the_guidance_is_refused():
-    with pytest.raises(ConfigError, match="as guidance poses, 5, found 4"):
+    with pytest.raises(ConfigError, match=r"pool: latent codes: expected at least 5, one for each .*, found 4"):
         assigned_pairs(walkers(5, 0), walkers(4, 1))
+    with pytest.raises(ConfigError, match=r"^source poses: expected at least 5"):
+        nearest(walkers(4, 1), walkers(5, 0)[:2], walkers(5, 0), 9, np.random.default_rng(0))
     with pytest.raises(ConfigError, match="pool"):
         random_pairs(5, 4, np.random.default_rng(0))
 

@@ -7,6 +7,7 @@ import pytest
 from test_keypoint_gan import OPTIONS, caches  # noqa: F401 - a fixture
 
 import flexpose_core
+from flexpose_core import stamp
 from flexpose_core.stages import train_detector
 from flexpose_core.stages.train_detector import pretrain_eta
 from flexpose_core.stamp import code_stamp, imported_modules
@@ -27,6 +28,28 @@ def test_imports_are_followed_and_unrelated_modules_are_not():
     } <= found
     assert "flexpose_core.models.style_generator" not in found
     assert "flexpose_core.stages.tabulate" not in found
+
+
+def test_embedded_arrays_and_the_libraries_of_a_stage_are_in_its_stamp():
+    held = {
+        path.name
+        for name in ("people", "faces")
+        for module in imported_modules(f"flexpose_core.datasets.{name}.reader")
+        for path in stamp._read(module).data
+    }
+    assert held == {"motion.npz", "bodies.npz", "head.npz"}
+    libraries = {
+        stage: {
+            library
+            for module in imported_modules(f"flexpose_core.stages.{stage}")
+            for library in stamp._read(module).libraries
+        }
+        for stage in ("measure_poses", "pose_figures", "train_regressor")
+    }
+    assert {"pot", "scipy"} <= libraries["measure_poses"]
+    assert "scikit-learn" in libraries["pose_figures"]
+    assert "torch" in libraries["train_regressor"]
+    assert "torch" not in libraries["measure_poses"]
 
 
 def test_finding_and_training_do_not_depend_on_how_people_are_animated():
@@ -114,6 +137,26 @@ def test_the_stamp_follows_what_the_stage_uses_and_nothing_else(stamp_of_copy):
     assert stamp() == before
     used.write_text(original.replace("CHUNK = 1024", "CHUNK = 512"))
     assert stamp() != before
+    used.write_text(original)
+
+    other_library = used.read_text() + "\ndef later():\n    import ot\n"
+    used.write_text(other_library)
+    with_library = stamp()
+    assert with_library != before
+    used.write_text(other_library.replace("import ot", "import os"))
+    assert stamp() not in (before, with_library)
+    used.write_text(original)
+
+    data = used.parent / "data"
+    data.mkdir()
+    (data / "unnamed.npz").write_bytes(b"1")
+    assert stamp() == before
+    used.write_text(original + "\nHELD = 'arrays.npz'\n")
+    without = stamp()
+    (data / "arrays.npz").write_bytes(b"1")
+    first = stamp()
+    (data / "arrays.npz").write_bytes(b"2")
+    assert len({before, without, first, stamp()}) == 4
     used.write_text(original)
 
     unused = package / "stages" / "tabulate.py"

@@ -18,7 +18,6 @@ from flexpose_core.skeletons import BODY15
 
 PLACES = ("MyPoseFeatures/D2_Positions", "Poses_D2_Positions")
 """Where the 2D poses lie, as unpacked by hand and as the archives are named."""
-CAMERAS_A_SEQUENCE = len(CAMERA_SIZES)
 
 
 class Human36mReader:

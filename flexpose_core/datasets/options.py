@@ -65,6 +65,9 @@ class AnnotatedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         return getattr(self.limit, split)
 
 
+Subjects = Annotated[tuple[int, ...], Meta(min_length=1)]
+
+
 class CocoOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="coco"):
     """COCO-2017 person keypoints. test is val2017; val is held out of train2017."""
 
@@ -87,8 +90,8 @@ class KeypointsJsonOptions(AnnotatedOptions, frozen=True, tag_field="reader", ta
 class Mpi3dhpSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Subjects of MPI-INF-3DHP: S1 to S8 in training, TS1 to TS6 in test."""
 
-    train: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
-    test: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+    train: Subjects = (1, 2, 3, 4, 5, 6, 7, 8)
+    test: Subjects = (1, 2, 3, 4, 5, 6)
 
 
 class Mpi3dhpOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="mpi-inf-3dhp"):
@@ -111,8 +114,8 @@ class SurrealOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="sur
 class Human36mSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Subjects of Human3.6M."""
 
-    train: tuple[int, ...] = (1, 5, 6, 7, 8)
-    test: tuple[int, ...] = (9, 11)
+    train: Subjects = (1, 5, 6, 7, 8)
+    test: Subjects = (9, 11)
 
 
 class Human36mOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="human36m"):
@@ -134,8 +137,8 @@ class Human36mNpzOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag=
 class SimplifiedSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Subjects of Simplified Human3.6M, as KeypointGAN splits them."""
 
-    train: tuple[int, ...] = (1, 5, 6, 7, 8, 9)
-    test: tuple[int, ...] = (11,)
+    train: Subjects = (1, 5, 6, 7, 8, 9)
+    test: Subjects = (11,)
 
 
 class SimplifiedHuman36mOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="simplified-human36m"):

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from flexpose_core.errors import DataError
+from flexpose_core.measures import PIXELS
 from flexpose_core.skeletons import Skeleton
 
-PIXELS = 128
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 
 

@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 
 from flexpose_core import seeds
 from flexpose_core.errors import DataError
+from flexpose_core.measures import PIXELS
 
-PIXELS = 128
 PROJECTIONS = 256
 KERNEL_WIDTHS = (20.0, 40.0, 80.0)
 NEIGHBOURS = 5

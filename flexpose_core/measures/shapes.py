@@ -9,7 +9,7 @@ import numpy as np
 
 from flexpose_core.errors import DataError
 from flexpose_core.geometry import SHORTEST_BONE, bone_lengths, to_polar
-from flexpose_core.measures.distributions import PIXELS
+from flexpose_core.measures import PIXELS
 from flexpose_core.skeletons import Skeleton
 
 SHAPE_SAMPLE, PAIR_SAMPLE = 5000, 1000

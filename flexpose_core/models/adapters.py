@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import torch
@@ -25,22 +24,6 @@ from flexpose_core.options.adaptation import AdaptationOptions
 from flexpose_core.training.checkpoint import load_into, load_weights, read_header, save_weights
 
 LOW_RANK_KIND, FINE_TUNED_KIND = "low_rank", "fine_tuned_generator"
-
-
-class Adapter(Protocol):
-    """What stages ask of the result of an adaptation; at the start of a fit it changes nothing."""
-
-    def host(self, source: StyleGenerator) -> StyleGenerator:
-        """Return the generator that runs with this adapter, the source's or one in its place."""
-
-    def mapping(self, layer: int, hidden: Tensor) -> Tensor:
-        """Transform the output of layer `layer` of f."""
-
-    def style(self, layer: int, style: Tensor, w: Tensor) -> Tensor:
-        """Transform the output of A_l, l = `layer`, given its input w."""
-
-    def save(self, path: str | Path, extra: dict | None = None) -> None:
-        """Write all that was learnt, atomically."""
 
 
 class LowRankArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -221,14 +221,15 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
                 f"adaptation.joints: expected 'read', as Γ = {self.perceptual.kind} may adapt the drawing, found 'own'"
             )
         for number, layers in enumerate(self.layer_search.candidates):
-            self._check_candidate(layers, f"adaptation.layer_search.candidates[{number}]")
+            self.check_layers(layers, f"adaptation.layer_search.candidates[{number}]")
 
     @property
     def chooses_layers(self) -> bool:
         """Whether the layers are chosen from the shots."""
         return self.layers == "auto"
 
-    def _check_candidate(self, layers: SetOfLayers, where: str) -> None:
+    def check_layers(self, layers: SetOfLayers, where: str) -> None:
+        """Raise ConfigError, its message starting with `where`, unless an adaptation of this kind can change these layers."""
         of_style = [layer == "all" or isinstance(layer, int) for layer in _listed(layers)]
         if self.perceptual.kind == "pose" and any(of_style):
             raise ConfigError(f"{where}: expected layers of f, as Γ = pose sees no others, found {layers!r}")

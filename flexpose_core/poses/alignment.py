@@ -53,7 +53,8 @@ def align(
     candidates = source[rng.permutation(len(source))[: max(options.candidates, len(anchors))]].astype(np.float64)
     ratios = fit_bone_ratios(candidates, anchors, n_shots, skeleton, options)
     candidates = scale_bones(candidates, ratios, skeleton)
-    chosen = assigned_pairs(relative_to_root(anchors, skeleton), relative_to_root(candidates, skeleton))
+    wanted, offered = (relative_to_root(poses, skeleton) for poses in (anchors, candidates))
+    chosen = assigned_pairs(wanted, offered, "source poses")
     posture = _moved_onto(candidates[chosen], anchors, skeleton)
     # A source pose far from its anchor says little about the target: it may move the anchor only so far.
     distance = np.linalg.norm(posture - anchors, axis=-1).mean(axis=1, keepdims=True)

@@ -96,7 +96,7 @@ def nearest(
     the joints move least in sum.
     """
     aligned = similarity(source, shots)[rng.permutation(len(source))[: max(candidates, len(mixup))]]
-    return aligned[assigned_pairs(mixup, aligned)]
+    return aligned[assigned_pairs(mixup, aligned, "source poses")]
 
 
 def kernel_density(

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from flexpose_core import seeds, streams
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest, read_json, write_json
+from flexpose_core.measures import PIXELS
 from flexpose_core.models.adapters import AnyAdapter, build_adapter
 from flexpose_core.models.perceptual import Observer, build_observer
 from flexpose_core.models.regressor import Regressor
@@ -37,7 +38,6 @@ from flexpose_core.poses.guidance import energy_score
 from flexpose_core.skeletons import skeleton_named
 from flexpose_core.stages.few_shot import enrich, joints_of, pair
 from flexpose_core.stages.mixing import mix
-from flexpose_core.stages.priors import PIXELS
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective, cache_features
 from flexpose_core.training.resuming import remove_checkpoints

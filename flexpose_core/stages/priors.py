@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from flexpose_core import seeds
 from flexpose_core.devices import mixed_precision
 from flexpose_core.errors import CheckpointError, ConfigError
+from flexpose_core.measures import PIXELS
 from flexpose_core.models import regressor as regressors
 from flexpose_core.models import style_generator as generators
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
@@ -25,7 +26,6 @@ from flexpose_core.training.checkpoint import load_into, load_weights, save_weig
 
 CHUNK = 100
 """Images a forward pass: more do not fit the cores' caches."""
-PIXELS = 128
 
 Network = TypeVar("Network", bound=nn.Module)
 

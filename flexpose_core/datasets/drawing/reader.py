@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
-from flexpose_core.datasets.drawing.options import CameraOptions
+from flexpose_core.datasets.drawing.options import CameraOptions, CropOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.poses.batch import PoseBatch
 
@@ -72,6 +72,13 @@ def check_cameras(name: str, cameras: Sequence[CameraOptions], nearest: float) -
             raise ConfigError(
                 f"{name}: expected cameras.distance of at least {nearest:g} m, found {camera.distance[0]}"
             )
+
+
+def check_crop(name: str, crop: CropOptions) -> None:
+    """Check that poses can lie in the unit square; raises ConfigError."""
+    low, high = crop.scale
+    if not 0 < low <= high <= 1:
+        raise ConfigError(f"{name}: expected crop.scale as 0 < low <= high <= 1, found [{low}, {high}]")
 
 
 def check_disjoint(name: str, what: str, subjects: object) -> None:

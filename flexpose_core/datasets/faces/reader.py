@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from flexpose_core.datasets.drawing.reader import SPLITS, DrawnReader, check_cameras, check_disjoint
+from flexpose_core.datasets.drawing.reader import SPLITS, DrawnReader, check_cameras, check_crop, check_disjoint
 from flexpose_core.datasets.faces.head import check_head
 from flexpose_core.datasets.faces.options import FacesOptions
 from flexpose_core.datasets.faces.shots import shoot
@@ -77,9 +77,7 @@ class FacesReader(DrawnReader):
 def check_options(options: FacesOptions) -> None:
     """Check what the option types cannot; raises ConfigError."""
     check_cameras("faces", options.cameras, _NEAREST)
-    low, high = options.crop.scale
-    if not 0 < low <= high <= 1:
-        raise ConfigError(f"faces: expected crop.scale as 0 < low <= high <= 1, found [{low}, {high}]")
+    check_crop("faces", options.crop)
     for split in SPLITS[: 3 if options.images else 2]:
         heads = getattr(options.subjects, split)
         for head in heads:

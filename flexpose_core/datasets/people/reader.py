@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from flexpose_core import seeds
-from flexpose_core.datasets.drawing.reader import SPLITS, DrawnReader, check_cameras, check_disjoint
+from flexpose_core.datasets.drawing.reader import SPLITS, DrawnReader, check_cameras, check_crop, check_disjoint
 from flexpose_core.datasets.people.annotations import build_pool, draw_poses
 from flexpose_core.datasets.people.body import body_of_subject
 from flexpose_core.datasets.people.motion import clip_named
@@ -116,10 +116,13 @@ def check_options(options: PeopleOptions) -> None:
     if not options.images:
         if options.n_poses < 1:
             raise ConfigError("people: expected n_poses of at least 1 in a dataset without images, found 0")
+        check_crop("people", options.crop)
         return
     if options.held_out + options.gap >= 1:
         raise ConfigError(f"people: expected held_out + gap below 1, found {options.held_out + options.gap:g}")
     for split in SPLITS:
-        for subject in getattr(options.subjects, split):
+        if not (subjects := getattr(options.subjects, split)):
+            raise ConfigError(f"people: expected a person in subjects.{split}, found none")
+        for subject in subjects:
             body_of_subject(subject)
     check_disjoint("people", "subject", options.subjects)

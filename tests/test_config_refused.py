@@ -1,0 +1,164 @@
+"""Configurations that the schema takes and that no run could finish: refused at once, by the key and what was expected."""
+
+import pytest
+from test_grid import raw_config
+
+from flexpose_core.errors import ConfigError
+from flexpose_core.options.config import load_config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["grids"]["baselines"]["methods"].append("magic"), "grids.baselines.methods: expected one of"),
+        (lambda c: c["tables"]["baselines"]["grids"].append("more"), "tables.baselines.grids: expected one of"),
+        (
+            lambda c: c["grids"]["baselines"]["pairs"].update(x={"target": "people-all", "goal": "y"}),
+            "grids.baselines.pairs.x: unknown key 'goal'",
+        ),
+        (lambda c: c.update(container="x.sif;touch$IFS/tmp/y"), "config: container"),
+        (lambda c: c["detectors"].update({"faces": {}}), "detectors: expected one of"),
+        (lambda c: c["detectors"].update({"everyday": {}}), "detectors.everyday: expected a dataset with images"),
+        (
+            lambda c: c["cells"]["upright-everyday-direct"].update(sources=["everyday", "faces-video"]),
+            "cells.upright-everyday-direct.sources: expected poses of skeleton body15, as the target's, found 'faces-video' of",
+        ),
+        (
+            lambda c: c["cells"]["faces-flexpose"].update(method="flexpose-animated"),
+            "cells.faces-flexpose.method: 'flexpose-animated' animates people: skeleton face68: expected one whose bones are",
+        ),
+        (
+            lambda c: c["tables"]["table1"]["pck_rho"].update({"people-upright": 0.15}),
+            "tables.table1.pck_rho.people-upright: expected one of 0.05, 0.1, 0.2, found 0.15",
+        ),
+        (lambda c: c["detectors"].update({"people-all": {"sise": 32}}), "detectors.people-all: unknown key 'sise'"),
+        (lambda c: c["methods"]["kde"].pop("baseline"), "methods.kde.baseline: expected options, found none"),
+        (
+            lambda c: c["methods"]["direct"].update(baseline={"kind": "kde"}),
+            "methods.direct.baseline: expected none for",
+        ),
+        (
+            lambda c: c["methods"]["flexpose-chosen"].pop("chosen_by"),
+            "methods.flexpose-chosen.chosen_by: expected a method, found none",
+        ),
+        (
+            lambda c: c["methods"]["kde"].update(chosen_by="mixup"),
+            "methods.kde.chosen_by: expected none for poses 'baseline', found 'mixup'",
+        ),
+        (
+            lambda c: c["methods"]["mixup-chosen"].update(chosen_by="magic"),
+            "methods.mixup-chosen.chosen_by: expected one of",
+        ),
+        (
+            lambda c: c["methods"]["mixup-chosen"].update(chosen_by="kde-plain"),
+            "methods.mixup-chosen.chosen_by: expected a method with guidance 'symmetric', found 'kde-plain' with 'plain'",
+        ),
+        (
+            lambda c: [
+                c["methods"][name].update(chosen_by=other)
+                for name, other in (("mixup-chosen", "flexpose-chosen"), ("flexpose-chosen", "mixup-chosen"))
+            ],
+            "methods.flexpose-chosen.chosen_by: expected a method that does not depend on 'flexpose-chosen', found",
+        ),
+        (
+            lambda c: c["cells"].update(x={**c["cells"]["all-everyday-direct"], "method": "mixup-chosen"}),
+            "cells.x.sources: expected none for method 'mixup-chosen', found everyday",
+        ),
+        (lambda c: c["methods"]["pca"].pop("guidance"), "methods.pca.guidance: expected the name of a guidance"),
+        (lambda c: c["methods"]["aligned"].update(supervision="added"), "methods.aligned.guidance: expected the name"),
+        (lambda c: c["methods"]["kde"]["baseline"].update(kind="knn"), "config: methods.kde.baseline.kind"),
+        (
+            lambda c: c["grids"]["shots-alone"]["pairs"]["all"].update(sources=["everyday"]),
+            "cells.all-mixup.sources: expected none for method 'mixup', found everyday",
+        ),
+        (
+            lambda c: c["grids"]["baselines"]["pairs"]["all-everyday"].update(annotation_set_size=36500),
+            "cells.all-everyday-unadapted.annotation_set_size: expected at most 36000",
+        ),
+        (
+            lambda c: c["tables"]["table2"]["paper_rows"].pop(),
+            "tables.table2.paper_rows: expected one for each of 15 cells",
+        ),
+        (
+            lambda c: c["methods"]["tgan"]["adaptation"].update(trained="transfer"),
+            "expected 'generator' for adversarial",
+        ),
+        (
+            lambda c: c["methods"]["fine-tuned"]["adaptation"].update(joints="own"),
+            "adaptation.joints: expected 'read', as Γ = joints may adapt the drawing, found 'own'",
+        ),
+        (
+            lambda c: c.update(generator={"training": "adversarial"}),
+            "adaptation.joints: expected 'read', as the generator's mapping is 'pose' and its training 'adversarial', found 'own'",
+        ),
+        (
+            lambda c: c.update(sampling={"keep": 0.5}),
+            "sampling.keep: expected 1, as 'tgan-plain' draws no images to choose by, found 0.5",
+        ),
+        (
+            lambda c: c["methods"]["flexpose-auto"]["adaptation"].update(
+                layer_search={"candidates": ["mapping", ["f9"]]}
+            ),
+            "methods.flexpose-auto.adaptation.layer_search.candidates[1]: expected 1..8, f1..f4, all or mapping, found 'f9'",
+        ),
+        (
+            lambda c: c["cells"]["upright-everyday-auto-layers"].update(method="tgan"),
+            "adaptation.layers: expected none to choose",
+        ),
+        (
+            lambda c: c["methods"]["flexpose-paper"]["adaptation"].update(layers=[99]),
+            "methods.flexpose-paper.adaptation.layers: expected 1..8, f1..f4, all or mapping, found 99",
+        ),
+        (
+            lambda c: c["methods"]["low-rank"]["adaptation"].update(layers="mapping"),
+            "methods.low-rank.adaptation.layers: expected style layers for 'low-rank', found 'mapping'",
+        ),
+        (
+            lambda c: c["cells"]["upright-everyday-flexpose"].update(layers=[3]),
+            "cells.upright-everyday-flexpose.layers: expected layers of f, as Γ = pose sees no others, found (3,)",
+        ),
+        (
+            lambda c: c["figures"]["figure4"].update(cell="upright-everyday-flexpose"),
+            "cells.upright-everyday-flexpose-only-1.layers: expected layers of f, as Γ = pose sees no others",
+        ),
+        (
+            lambda c: c["figures"]["figure4"].update(cell="upright-everyday-fine-tuned"),
+            "cells.upright-everyday-fine-tuned-only-1.layers: expected none, as 'fine-tuned' trains them all, found (1,)",
+        ),
+        (
+            lambda c: [
+                c["methods"]["flexpose-paper"]["adaptation"].update(perceptual={"kind": "pose"}),
+                c["tables"].update(
+                    baselines=c["tables"]["table1"], table1=c["tables"]["table2"], table3=c["tables"]["table2"]
+                ),
+                c.update(generator={"training": "adversarial", "architecture": {"mapping": "mlp"}}),
+                c["methods"]["flexpose"]["adaptation"].update(joints="read"),
+            ],
+            "adaptation.perceptual.kind: expected one for a generator of mapping 'mlp', found 'pose'",
+        ),
+        (
+            lambda c: c["methods"]["flexpose-paper"]["adaptation"].update(pairing="assignment", pool=999),
+            "methods.flexpose-paper.adaptation.pool: expected at least mixup_size, 1000, found 999",
+        ),
+        (
+            lambda c: c["datasets"]["everyday"].update(held_out_poses=0),
+            "datasets.everyday: expected poses of a val split, as g_s and β are measured on, found none",
+        ),
+        (
+            lambda c: c["regressor"].update(resolution=64),
+            "regressor.resolution: expected 32, as generator.architecture",
+        ),
+        (lambda c: c["detector"].update(size=36), "expected a size that is a multiple of 8 and at least 16, found 36"),
+        (
+            lambda c: c["claims"]["more-poses"]["comparisons"].append(["upright-aligned", "no-cell"]),
+            "claims.more-poses.comparisons: expected one of",
+        ),
+        (lambda c: c["tables"].update(claims=c["tables"]["table3"]), "tables.claims: expected another name"),
+    ],
+)
+def test_what_cannot_work_is_named(change, message):
+    raw = raw_config()
+    change(raw)
+    with pytest.raises(ConfigError, match=r"^(config|adaptation|detector)") as error:
+        load_config(raw)
+    assert message in str(error.value)
