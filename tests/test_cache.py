@@ -192,6 +192,21 @@ def test_a_full_disk_is_named_and_leaves_no_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA out of memory"), RuntimeError(), FileNotFoundError(2, "No such file", "a.mp4")]
+)
+def test_an_error_of_what_makes_the_poses_is_not_one_of_writing(tmp_path, error):
+    def failing():
+        yield from batches(np.random.default_rng(0), 1)
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        write_cache(tmp_path / "a.h5", failing(), BODY15, {})
+    assert caught.value is error
+    assert "failing" in [entry.name for entry in caught.traceback]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bad_batches_are_refused(tmp_path):
     with pytest.raises(DataError, match="expected 68 joints of face68, found 15"):
         write_cache(tmp_path / "a.h5", batches(np.random.default_rng(0)), FACE68, {})

@@ -22,6 +22,8 @@ def paper(tmp_path_factory):
         roots[name] = {"root": str(project.folder / "originals" / name)}
         FORMATS[options["reader"]].write(project.folder / "originals" / name, 0, False)
     (project.folder / "config/roots.yaml").write_text(yaml.safe_dump({"datasets": roots}))
+    (project.folder / "data").mkdir()
+    (project.folder / "data/vgg16.pth").touch()
     return project
 
 
@@ -35,6 +37,16 @@ def planned(project, *arguments):
 @pytest.fixture(scope="module")
 def plan(paper):
     return planned(paper, "--profile", "profiles/paper")
+
+
+def test_weights_that_are_not_there_are_missed_before_anything_runs(paper):
+    weights = paper.folder / "data/vgg16.pth"
+    weights.unlink()
+    done = paper.snakemake("--dry-run", "results/table1.csv", config=["config/paper.yaml", "config/roots.yaml"])
+    weights.touch()
+    assert done.returncode == 1
+    assert "Missing input files for rule adapt" in done.stdout
+    assert "data/vgg16.pth" in done.stdout
 
 
 def test_a_bare_command_makes_all_tables_and_every_contact_sheet(plan):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flexpose_core.datasets.coco_json import CocoJson, JsonRows
+from flexpose_core.datasets.coco_json import CocoJson, JsonImage, JsonRows
 from flexpose_core.datasets.joint_maps import derive_trunk, map_joints
 from flexpose_core.datasets.options import KeypointsJsonOptions
 from flexpose_core.datasets.raw import Picture, RawBatch, raw_batch
@@ -32,8 +32,6 @@ class KeypointsJsonReader:
     Pelvis, neck and head are derived (see `derive_trunk`) where a file has none of that name; the head needs a joint `nose`.
     """
 
-    is_video = False
-
     def __init__(self, options: KeypointsJsonOptions) -> None:
         self.root = Path(options.root)
         self.skeleton: Skeleton = skeleton_named(options.skeleton)
@@ -41,6 +39,7 @@ class KeypointsJsonReader:
         self.folders = dict.fromkeys(self.files, options.pictures)
         self.with_images, self.held_out = options.images, options.held_out
         self.joints = options.joints
+        self.is_video = options.still_cameras
         unknown = sorted(set(self.joints) - set(self.skeleton.joints))
         if unknown:
             known = ", ".join(self.skeleton.joints)
@@ -63,6 +62,8 @@ class KeypointsJsonReader:
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:
         """Yield up to 4,096 annotations at a time."""
         file = CocoJson(inside(self.root, unit, split))
+        places = sorted({_folder_of(image) for image in file.images.values()}) if self.is_video else []
+        cameras = {place: number for number, place in enumerate(places)}
         if split == "test" or self.files["val"] is not None:
             batches = file.rows(file.images)
         else:
@@ -71,9 +72,9 @@ class KeypointsJsonReader:
             images = {key for key in file.images if str(key) in chosen}
             batches = file.rows(images, unclaimed=split == "train")
         for rows in batches:
-            yield self._batch(rows, split, unit)
+            yield self._batch(rows, split, unit, cameras)
 
-    def _batch(self, rows: JsonRows, split: str, unit: str) -> RawBatch:
+    def _batch(self, rows: JsonRows, split: str, unit: str, cameras: dict[str, int]) -> RawBatch:
         stated = f"{self.root / unit}: images"
         folder = self.folders[split]
         sources = [
@@ -86,7 +87,8 @@ class KeypointsJsonReader:
         return raw_batch(
             self._mapped(rows, unit),
             rows.index,
-            sequence=rows.index,
+            # A picture that is nobody's video is a sequence of its own.
+            sequence=np.array([cameras[_folder_of(image)] for image in rows.images], int) if cameras else rows.index,
             picture_size=np.array([(image.width, image.height) for image in rows.images], np.int32).reshape(-1, 2),
             source=sources,
             pictures=pictures,
@@ -121,3 +123,7 @@ class KeypointsJsonReader:
                         f"found {', '.join(names)[:300]}"
                     )
         return sources
+
+
+def _folder_of(image: JsonImage) -> str:
+    return image.file_name.rpartition("/")[0]

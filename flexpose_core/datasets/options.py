@@ -82,6 +82,9 @@ class KeypointsJsonOptions(AnnotatedOptions, frozen=True, tag_field="reader", ta
     test: str | None = None
     pictures: str = ""
     """The folder, inside the root, that `file_name` starts from."""
+    still_cameras: bool = False
+    """Whether the pictures of one folder are by one camera that stands still: they are taken for frames of one video, and what is
+    behind a person is their median."""
     skeleton: Literal["body15", "face68"] = "body15"
     joints: dict[str, str | tuple[str, ...]] = {}
     """From our joint names to the file's; several names stand for their mean. Joints of the same name need no entry."""

@@ -77,6 +77,9 @@ class AlignmentOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     root_jitter: NotNegative = 3 / 128
 
 
+NO_FILE = ("auto", "imagenet", "random")
+
+
 class PerceptualOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Γ, in whose features g_t and the guidance are compared (Eq. 5).
 
@@ -95,6 +98,11 @@ class PerceptualOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     kind: Literal["vgg16", "regressor", "joints", "pose"] = "vgg16"
     weights: str = "auto"
     allow_download: bool = False
+
+    @property
+    def file(self) -> str | None:
+        """The file that the weights are read from, if one is named."""
+        return None if self.kind != "vgg16" or self.weights in NO_FILE else self.weights
 
 
 class AdversarialFitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -113,15 +113,34 @@ def write_cache(
     OutputError
         If the file could not be written whole; nothing is left behind then.
     """
-    with atomic_path(path) as partial:
-        try:
-            with h5py.File(partial, "w") as file:
-                count = _CacheWriter(file, skeleton, path).write(batches, may_be_empty)
-                file.attrs["attributes"] = json.dumps(attributes, sort_keys=True)
-            write_seal(partial)
-        except (OSError, RuntimeError) as error:
-            raise OutputError(f"{path}: could not be written: {str(error).splitlines()[0]}") from error
+    try:
+        with atomic_path(path) as partial:
+            try:
+                with h5py.File(partial, "w") as file:
+                    count = _CacheWriter(file, skeleton, path).write(_produced(batches), may_be_empty)
+                    file.attrs["attributes"] = json.dumps(attributes, sort_keys=True)
+                write_seal(partial)
+            except (OSError, RuntimeError) as error:
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                raise OutputError(f"{path}: could not be written: {reason}") from error
+    except _ProducerError as error:
+        raise error.error from None
     return count
+
+
+class _ProducerError(Exception):
+    """What a reader or a network raised, which is not about writing."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _produced(batches: Iterable[PoseBatch]) -> Iterator[PoseBatch]:
+    try:
+        yield from batches
+    except (OSError, RuntimeError) as error:
+        raise _ProducerError(error) from error
 
 
 class _CacheWriter:

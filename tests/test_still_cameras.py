@@ -1,0 +1,108 @@
+"""Own pictures of cameras that stand still: a folder is a video, and behind its people lies the scene."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from test_readers import read
+
+from flexpose_core.datasets.footage import border_colour, cut
+from flexpose_core.datasets.options import KeypointsJsonOptions
+from flexpose_core.poses.batch import PoseBatch
+from flexpose_core.poses.cache import load_cache, write_cache
+from flexpose_core.poses.images import decode_image
+from flexpose_core.skeletons import BODY15
+from flexpose_core.stages.train_animated import cut_out
+
+SIDE, EACH = 160, 12
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Two cameras, whose pictures alternate, with a person somewhere in each, and a third folder of four pictures."""
+    root, random = tmp_path_factory.mktemp("own"), np.random.default_rng(0)
+    smooth = [cv2.resize(random.integers(60, 256, (9, 9, 3)).astype(np.uint8), (SIDE, SIDE)) for _ in range(3)]
+    scenes = dict(zip(("left", "right", "few"), smooth, strict=True))
+    images, annotations = [], []
+    for number in range(2 * EACH + 4):
+        place = "few" if number >= 2 * EACH else ("left", "right")[number % 2]
+        joints = STANCE * random.uniform(0.8, 1) + np.array([random.uniform(30, 130), 75])
+        picture = scenes[place].copy()
+        for bone in BODY15.bones:
+            ends = [
+                tuple(np.round(joints[BODY15.joints.index(name)]).astype(int).tolist())
+                for name in (bone.start, bone.end)
+            ]
+            cv2.line(picture, *ends, (0, 0, 0), 7)
+        path = root / "frames" / place / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), picture)
+        images.append({"id": number, "file_name": f"{place}/{number}.png", "width": SIDE, "height": SIDE})
+        keypoints = np.concatenate([joints, np.full((15, 1), 2)], axis=1).ravel().tolist()
+        annotations.append({"id": number, "image_id": number, "category_id": 1, "keypoints": keypoints})
+    categories = [{"id": 1, "name": "person", "keypoints": list(BODY15.joints)}]
+    (root / "a.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return root, scenes
+
+
+STANCE = np.array(
+    [(0, -52), (0, -40), (0, 0), (10, -38), (16, -20), (20, 0), (6, 2), (8, 26), (9, 50),
+     (-10, -38), (-16, -20), (-20, 0), (-6, 2), (-8, 26), (-9, 50)]
+)  # fmt: skip
+"""A person of 102 px who stands, in BODY15's order."""
+
+
+def read_as(root, still):
+    options = KeypointsJsonOptions(
+        root=str(root),
+        train="a.json",
+        pictures="frames",
+        images=True,
+        image_format="png",
+        held_out=0.0,
+        still_cameras=still,
+    )
+    batches, counts = read(options, "train")
+    assert counts["kept"] == 2 * EACH + 4
+    columns = {
+        name: np.concatenate([getattr(batch, name) for batch in batches]) for name in PoseBatch.__dataclass_fields__
+    }
+    return PoseBatch(**columns)
+
+
+def test_behind_people_lies_the_scene_of_their_camera(root):
+    root, scenes = root
+    found = read_as(root, True)
+    places = [source.split("/")[1] for source in found.source]
+    assert len(set(zip(places, found.sequence.tolist(), strict=True))) == len(set(found.sequence.tolist())) == 3
+    for row, place in enumerate(places):
+        behind = decode_image(found.backgrounds[row])
+        shown = decode_image(found.images[row])
+        if place == "few":  # too few for a median
+            np.testing.assert_array_equal(behind, border_colour(shown))
+        else:
+            scene = cut(scenes[place][..., ::-1], found.crop[row], behind.shape[0])
+            assert np.abs(behind.astype(int) - scene).mean() < 1
+            assert np.abs(shown.astype(int) - scene).mean() > 5
+
+
+def test_without_the_option_every_picture_is_a_sequence_of_its_own(root):
+    found = read_as(root[0], False)
+    assert len(set(found.sequence.tolist())) == 2 * EACH + 4
+    for image, behind in zip(found.images, found.backgrounds, strict=True):
+        np.testing.assert_array_equal(decode_image(behind), border_colour(decode_image(image)))
+
+
+def test_people_of_still_cameras_can_be_animated(root, tmp_path):
+    found = read_as(root[0], True)
+    rows = np.flatnonzero(["/few/" not in source for source in found.source])
+    write_cache(
+        tmp_path / "train.h5",
+        [PoseBatch(**{n: getattr(found, n)[rows] for n in PoseBatch.__dataclass_fields__})],
+        BODY15,
+        {},
+    )
+    pictures = load_cache(tmp_path / "train.h5", images=True)
+    people = cut_out(pictures, tmp_path / "train.h5", pictures, tmp_path / "train.h5")
+    assert len(people.poses) == 2 * EACH
