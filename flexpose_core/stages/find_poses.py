@@ -27,8 +27,8 @@ def find_poses(
 ) -> None:
     """Write the poses found in the images, or in `MOST` of them drawn by the seed, and a picture of some.
 
-    The images' own poses are not looked at. Clip, subject, camera, sequence and frame are the image's; all joints count as
-    visible.
+    The images' own poses are not looked at. Clip, subject, camera, sequence, frame, and where in which picture it was, are the
+    image's; all joints count as visible.
 
     Raises
     ------
@@ -53,6 +53,8 @@ def find_poses(
         camera=pictures.camera[rows],
         sequence=pictures.sequence[rows],
         frame=pictures.frame[rows],
+        crop=None if pictures.crop is None else pictures.crop[rows],
+        source=None if pictures.source is None else pictures.source[rows],
     )
     attributes = {
         "source": "found",
