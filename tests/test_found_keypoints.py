@@ -33,7 +33,9 @@ def test_each_pose_is_found_again_in_its_picture(root, found, tmp_path, capsys):
     assert f"{count} people in {count} pictures" in capsys.readouterr().out
     (root[0] / "found.json").write_text((tmp_path / "found.json").read_text())
     # Joints may have been found outside the picture, whose size the file does not state.
-    options = KeypointsJsonOptions(root=str(root[0]), train="found.json", held_out=0.0, crop=SquareOptions(min_side=1e-3))
+    options = KeypointsJsonOptions(
+        root=str(root[0]), train="found.json", held_out=0.0, crop=SquareOptions(min_side=1e-3)
+    )
     (batch,), counts = read(options, "train")
     assert counts["kept"] == count
     assert [str(name) for name in batch.source] == [str(name) for name in poses.source[np.arange(count)]]

@@ -6,6 +6,7 @@
 Starts a Slurm of one node (tests/slurm/one_node.sh: Debian, root), and stops it at the end.
 """
 
+import argparse
 import os
 import re
 import shlex
@@ -219,7 +220,9 @@ def compare(folder: Path, configs: list[str], began: float) -> None:
 
 def main() -> int:
     began = time.monotonic()
-    configs = sys.argv[1:] or ["config/tiny.yaml", "tests/slurm/config.yaml"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="*", default=["config/tiny.yaml", "tests/slurm/config.yaml"])
+    configs = parser.parse_args().configs
     script = Path(__file__).with_name("one_node.sh")
     # Who is told to stop stops Slurm first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
