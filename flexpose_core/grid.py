@@ -166,7 +166,7 @@ class Grid:
         run = self.run(name)
         adaptation, layers = run.method.adaptation, None
         if adaptation is not None:
-            layers = run.cell.layers or ("all" if adaptation.trained == "generator" else adaptation.layers)
+            layers = "all" if adaptation.trained == "generator" else run.cell.layers or adaptation.layers
         cell = {**msgspec.to_builtins(run.cell), "layers": layers, "guidance": run.method.guidance}
         return plain({"name": run.cell_name, "cell": cell, "seed": run.seed})
 

@@ -135,7 +135,7 @@ def adaptation_inputs(wildcards):
     inputs = {**sampler_inputs(wildcards), **guidance_inputs(run), "sources": train_caches(run.cell.sources)}
     if run.method.is_adversarial:
         inputs["discriminator"] = f"results/priors/{run.prior}/discriminator.safetensors"
-    elif run.adaptation.perceptual.file:
+    elif run.adaptation and run.adaptation.perceptual.file:
         # Missed when the jobs are planned, not after the generator has been trained.
         inputs["perceptual"] = run.adaptation.perceptual.file
     return inputs

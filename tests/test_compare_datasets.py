@@ -1,5 +1,7 @@
 """Distances between datasets: a row for each pair that can be compared."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -29,3 +31,8 @@ def test_only_sets_of_one_skeleton_are_compared(tmp_path):
         ("faces", "videos (train)"),
     ]
     assert table.sliced_wasserstein_px.notna().all()
+    write_cache(
+        sources[0], [replace(plain_batch(np.zeros((3, 15, 2))), visibility=np.zeros((3, 15), np.uint8))], BODY15, {}
+    )
+    compare_datasets(sources, [people, faces], floors, tmp_path / "distances.csv")
+    assert "far (train)" not in pd.read_csv(tmp_path / "distances.csv").poses.tolist()

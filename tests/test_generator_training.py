@@ -26,6 +26,7 @@ from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import LoopOptions
 from flexpose_core.training.objectives import adversarial, distillation, pose_gan
 from flexpose_core.training.objectives.gan_losses import discriminator_loss, generator_loss, r1_penalty
+from flexpose_core.training.resuming import remove_checkpoints
 
 CPU = torch.device("cpu")
 NETWORK = {"resolution": 16, "latent_width": 8, "mapping_widths": [16, 16], "synthesis_widths": [12, 12, 8]}
@@ -199,6 +200,9 @@ def test_metrics_are_complete_and_sources_pooled(tmp_path, inputs):
     assert metrics["held_out_poses"] == 60
     assert metrics["training"]["sliced_wasserstein_px"] < metrics["generated"]["sliced_wasserstein_px"]
     assert set(metrics["drawing"]) == {"mean_px", "median_px", "p95_px"}
+    kept = {path.relative_to(tmp_path / "work").as_posix() for path in (tmp_path / "work").rglob("*.safetensors")}
+    assert kept == {"pose_gan.safetensors", "distillation/state.safetensors"}
+    remove_checkpoints(tmp_path / "work")
     assert not list((tmp_path / "work").rglob("*.safetensors"))
     generator = load_generator(tmp_path / "g.safetensors")
     assert generator.architecture.skeleton == "body15"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_readers import read
 
+from flexpose_core.datasets import coco_json
 from flexpose_core.datasets.footage import border_colour, cut
 from flexpose_core.datasets.options import KeypointsJsonOptions
 from flexpose_core.poses.batch import PoseBatch
@@ -42,7 +43,10 @@ def root(tmp_path_factory):
         keypoints = np.concatenate([joints, np.full((15, 1), 2)], axis=1).ravel().tolist()
         annotations.append({"id": number, "image_id": number, "category_id": 1, "keypoints": keypoints})
     categories = [{"id": 1, "name": "person", "keypoints": list(BODY15.joints)}]
-    (root / "a.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    for name, first in (("a", 0), ("test", 2 * EACH - 2)):
+        # The last person of each of the two cameras, and the third folder, are the test's too.
+        content = {"images": images[first:], "annotations": annotations[first:], "categories": categories}
+        (root / f"{name}.json").write_text(json.dumps(content))
     return root, scenes
 
 
@@ -53,18 +57,13 @@ STANCE = np.array(
 """A person of 102 px who stands, in BODY15's order."""
 
 
-def read_as(root, still):
+def read_as(root, still, split="train"):
+    files = {"train": "a.json", "test": "test.json"}
     options = KeypointsJsonOptions(
-        root=str(root),
-        train="a.json",
-        pictures="frames",
-        images=True,
-        image_format="png",
-        held_out=0.0,
-        still_cameras=still,
+        root=str(root), pictures="frames", images=True, image_format="png", held_out=0.0, still_cameras=still, **files
     )
-    batches, counts = read(options, "train")
-    assert counts["kept"] == 2 * EACH + 4
+    batches, counts = read(options, split)
+    assert counts["kept"] == {"train": 2 * EACH + 4, "test": 6}[split]
     columns = {
         name: np.concatenate([getattr(batch, name) for batch in batches]) for name in PoseBatch.__dataclass_fields__
     }
@@ -85,6 +84,23 @@ def test_behind_people_lies_the_scene_of_their_camera(root):
             scene = cut(scenes[place][..., ::-1], found.crop[row], behind.shape[0])
             assert np.abs(behind.astype(int) - scene).mean() < 1
             assert np.abs(shown.astype(int) - scene).mean() > 5
+
+
+def test_a_split_of_few_pictures_has_the_scenes_of_all(root):
+    whole, part = read_as(root[0], True), read_as(root[0], True, "test")
+    place = {str(name): row for row, name in enumerate(whole.source)}
+    assert len(part.source) == 6
+    for row, name in enumerate(part.source):
+        assert part.backgrounds[row] == whole.backgrounds[place[str(name)]]
+        assert part.sequence[row] == whole.sequence[place[str(name)]]
+
+
+def test_scenes_do_not_depend_on_how_the_file_is_read(root, monkeypatch):
+    whole = read_as(root[0], True)
+    monkeypatch.setattr(coco_json, "BATCH", 5)
+    parts = read_as(root[0], True)
+    for name in ("poses", "crop", "sequence", "source", "images", "backgrounds"):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name)), name
 
 
 def test_without_the_option_every_picture_is_a_sequence_of_its_own(root):

@@ -141,16 +141,17 @@ class Slow(Regression):
         time.sleep(float(sys.argv[3]))
         return super().step(step, random)
 
-with reporting(sys.argv[2] + "/log", 1):
+with reporting(sys.argv[4], 1, sys.argv[2] + "/work"):
     objective = Slow()
     train(objective, 60, "toy", 3, sys.argv[2] + "/work")
     save_weights(sys.argv[2] + "/out", objective.network.state_dict(), "toy", {})
 """
 
 
-def test_a_stage_that_is_sent_sigterm_says_so_in_one_line_and_ends_with_the_same_bytes(tmp_path):
-    def run(name, sleep):
-        command = [sys.executable, "-c", STAGE, str(Path(__file__).parent), str(tmp_path / name), str(sleep)]
+def test_a_stage_that_is_stopped_or_fails_says_so_in_one_line_and_ends_with_the_same_bytes(tmp_path):
+    def run(name, sleep, log=None):
+        log = log or tmp_path / name / "log"
+        command = [sys.executable, "-c", STAGE, str(Path(__file__).parent), str(tmp_path / name), str(sleep), str(log)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     assert run("whole", 0).wait() == 0
@@ -167,6 +168,16 @@ def test_a_stage_that_is_sent_sigterm_says_so_in_one_line_and_ends_with_the_same
     again, _ = run("stopped", 0).communicate()
     assert int(again.split()[1]) >= 5
     assert (tmp_path / "stopped/out").read_bytes() == (tmp_path / "whole/out").read_bytes()
+    assert not list(tmp_path.glob("*/work/*.safetensors"))
+    # Its log could not be written: the job fails, and its outputs are removed, but nothing is trained again.
+    process = run("refused", 0, "/dev/full")
+    _, printed = process.communicate()
+    assert process.returncode == 1
+    assert "could not be written" in printed
+    assert (tmp_path / "refused/work/state.safetensors").exists()
+    again, _ = run("refused", 0).communicate()
+    assert "step" not in again
+    assert (tmp_path / "refused/out").read_bytes() == (tmp_path / "whole/out").read_bytes()
 
 
 def test_the_seed_matters_and_the_global_state_does_not(tmp_path):

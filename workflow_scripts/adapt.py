@@ -6,7 +6,7 @@ from flexpose_core.stages.reporting import reporting, state_origin
 
 cell = snakemake.params.cell
 guidance = cell["guidance"]
-with reporting(snakemake.log[0], snakemake.threads):
+with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
     adapt(
         msgspec.convert(cell["options"], AdaptationOptions),
         snakemake.input.generator,

@@ -5,7 +5,7 @@ from flexpose_core.stages.reporting import reporting, state_origin
 from flexpose_core.stages.train_detector import pretrain_eta
 
 cell = snakemake.params.cell
-with reporting(snakemake.log[0], snakemake.threads):
+with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
     pretrain_eta(
         msgspec.convert(cell["options"], DetectorOptions),
         snakemake.input[0],

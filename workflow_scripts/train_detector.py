@@ -9,7 +9,7 @@ from flexpose_core.stages.train_detector import train_detector
 cell, files = snakemake.params.cell, snakemake.input
 options, seed = msgspec.convert(cell["options"], DetectorOptions), cell["seed"]
 work, out = snakemake.params.work, snakemake.output[0]
-with reporting(snakemake.log[0], snakemake.threads):
+with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
     if "animation" in cell:
         animation, renewed = msgspec.convert(cell["animation"], AnimationOptions), cell["supervision"] == "renewed"
         placed = files.get("placed") or None

@@ -5,7 +5,7 @@ from flexpose_core.stages.reporting import reporting, state_origin
 from flexpose_core.stages.train_generator import train_generator
 
 cell = snakemake.params.cell
-with reporting(snakemake.log[0], snakemake.threads):
+with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
     train_generator(
         msgspec.convert(cell["options"], GeneratorOptions),
         cell["channels"],

@@ -5,7 +5,7 @@ from flexpose_core.stages.reporting import reporting, state_origin
 from flexpose_core.stages.train_regressor import train_regressor
 
 cell = snakemake.params.cell
-with reporting(snakemake.log[0], snakemake.threads):
+with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
     train_regressor(
         msgspec.convert(cell["options"], RegressorOptions),
         cell["channels"],

@@ -143,7 +143,8 @@ class AnnotatedReader:
     ) -> Iterator[PoseBatch]:
         pictures = batch.pictures or ()
         masked = self.options.masked
-        behind = median_picture(pictures) if self.raw.is_video and not masked else None
+        footage = (batch.footage or {}).get(int(batch.sequence[0]), pictures)
+        behind = median_picture(footage) if self.raw.is_video and not masked else None
         shown = pictures if masked else tuple(Picture(picture.path, picture.frame) for picture in pictures)
         # Frames in rising order; read_pictures goes through a video once for the whole sequence.
         images = read_pictures(shown)

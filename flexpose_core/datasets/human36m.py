@@ -42,6 +42,8 @@ class Human36mReader:
     def units(self, split: str) -> list[str]:
         """Return the files of a split, such as S1/MyPoseFeatures/D2_Positions/Walking 1.54138969.cdf."""
         subjects = self.options.subjects.test if split == "test" else self.options.subjects.train
+        if not subjects:
+            raise DataError(f"{self.root}: expected subjects.{split}, found none")
         names = [name for subject in subjects for name in self._of_subject(subject)]
         if not names:
             raise DataError(f"{self.root}: expected files such as S{subjects[0]}/{PLACES[0]}/*.cdf, found none")

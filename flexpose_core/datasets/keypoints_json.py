@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from flexpose_core.datasets.coco_json import CocoJson, JsonImage, JsonRows
+from flexpose_core.datasets.coco_json import CocoJson, JsonRows
 from flexpose_core.datasets.joint_maps import derive_trunk, map_joints
 from flexpose_core.datasets.options import KeypointsJsonOptions
-from flexpose_core.datasets.raw import Picture, RawBatch, raw_batch
+from flexpose_core.datasets.raw import Picture, RawBatch, joined, raw_batch
 from flexpose_core.datasets.splits import part_of_training
 from flexpose_core.datasets.untrusted import inside, name_inside
 from flexpose_core.errors import ConfigError, DataError
@@ -62,8 +63,6 @@ class KeypointsJsonReader:
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:
         """Yield up to 4,096 annotations at a time."""
         file = CocoJson(inside(self.root, unit, split))
-        places = sorted({_folder_of(image) for image in file.images.values()}) if self.is_video else []
-        cameras = {place: number for number, place in enumerate(places)}
         if split == "test" or self.files["val"] is not None:
             batches = file.rows(file.images)
         else:
@@ -71,10 +70,35 @@ class KeypointsJsonReader:
             chosen = set(part_of_training([str(key) for key in file.images], split, self.held_out))
             images = {key for key in file.images if str(key) in chosen}
             batches = file.rows(images, unclaimed=split == "train")
-        for rows in batches:
-            yield self._batch(rows, split, unit, cameras)
+        read = (self._batch(rows, split, unit) for rows in batches)
+        if self.is_video:
+            yield from self._videos(list(read), split)
+        else:
+            yield from read
 
-    def _batch(self, rows: JsonRows, split: str, unit: str, cameras: dict[str, int]) -> RawBatch:
+    def _videos(self, batches: Sequence[RawBatch], split: str) -> Iterator[RawBatch]:
+        """Yield all batches of a split as one, a sequence a folder, each with its pictures of all splits."""
+        files = {name: file for name, file in self.files.items() if file is not None}
+        names = {
+            f"{self.folders[name]}/{image.file_name}".lstrip("/"): None
+            for name, file in files.items()
+            for image in CocoJson(inside(self.root, file, name)).images.values()
+            if image.file_name
+        }
+        cameras: dict[str, list[str]] = {}
+        for name in sorted(names):
+            cameras.setdefault(_folder_of(name), []).append(name)
+        number = {folder: place for place, folder in enumerate(cameras)}
+        footage = {
+            number[folder]: tuple(Picture(inside(self.root, name, split)) for name in own)
+            for folder, own in cameras.items()
+        }
+        if batches:
+            whole = joined(batches, footage)
+            sources = whole.source if whole.source is not None else ()
+            yield replace(whole, sequence=np.array([number.get(_folder_of(name), -1) for name in sources], np.int32))
+
+    def _batch(self, rows: JsonRows, split: str, unit: str) -> RawBatch:
         stated = f"{self.root / unit}: images"
         folder = self.folders[split]
         sources = [
@@ -87,8 +111,7 @@ class KeypointsJsonReader:
         return raw_batch(
             self._mapped(rows, unit),
             rows.index,
-            # A picture that is nobody's video is a sequence of its own.
-            sequence=np.array([cameras[_folder_of(image)] for image in rows.images], int) if cameras else rows.index,
+            sequence=rows.index,
             picture_size=np.array([(image.width, image.height) for image in rows.images], np.int32).reshape(-1, 2),
             source=sources,
             pictures=pictures,
@@ -125,5 +148,5 @@ class KeypointsJsonReader:
         return sources
 
 
-def _folder_of(image: JsonImage) -> str:
-    return image.file_name.rpartition("/")[0]
+def _folder_of(name: str) -> str:
+    return name.rpartition("/")[0]

@@ -94,7 +94,7 @@ class Mpi3dhpSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Subjects of MPI-INF-3DHP: S1 to S8 in training, TS1 to TS6 in test."""
 
     train: Subjects = (1, 2, 3, 4, 5, 6, 7, 8)
-    test: Subjects = (1, 2, 3, 4, 5, 6)
+    test: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
 
 
 class Mpi3dhpOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="mpi-inf-3dhp"):
@@ -118,7 +118,7 @@ class Human36mSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Subjects of Human3.6M."""
 
     train: Subjects = (1, 5, 6, 7, 8)
-    test: Subjects = (9, 11)
+    test: tuple[int, ...] = (9, 11)
 
 
 class Human36mOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="human36m"):
@@ -141,7 +141,7 @@ class SimplifiedSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """Subjects of Simplified Human3.6M, as KeypointGAN splits them."""
 
     train: Subjects = (1, 5, 6, 7, 8, 9)
-    test: Subjects = (11,)
+    test: tuple[int, ...] = (11,)
 
 
 class SimplifiedHuman36mOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="simplified-human36m"):

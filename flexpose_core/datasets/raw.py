@@ -5,8 +5,8 @@ A raw reader knows a dataset's files and joint order, and nothing of crops, cach
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -69,6 +69,8 @@ class RawBatch:
         n of them, or None where they are not asked for.
     dropped
         What was met beside the poses that are here.
+    footage
+        By sequence, the pictures whose median is its background, where these are not its own alone.
     """
 
     joints: np.ndarray
@@ -81,6 +83,7 @@ class RawBatch:
     source: np.ndarray | None = None
     pictures: tuple[Picture, ...] | None = None
     dropped: tuple[Dropped, ...] = ()
+    footage: Mapping[int, tuple[Picture, ...]] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.joints)
@@ -100,10 +103,26 @@ class RawBatch:
 
     def take(self, rows: np.ndarray) -> RawBatch:
         """Return the poses at these places, (m,) int, without the records dropped."""
-        names = [f.name for f in fields(self) if f.name not in ("pictures", "dropped", "source")]
         pictures = None if self.pictures is None else tuple(self.pictures[row] for row in rows)
         source = None if self.source is None else self.source[rows]
-        return RawBatch(**{name: getattr(self, name)[rows] for name in names}, source=source, pictures=pictures)
+        columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        return RawBatch(**columns, source=source, pictures=pictures, footage=self.footage)
+
+
+_COLUMNS = ("joints", "clip", "subject", "camera", "sequence", "frame", "picture_size")
+
+
+def joined(batches: Sequence[RawBatch], footage: Mapping[int, tuple[Picture, ...]] | None = None) -> RawBatch:
+    """Return batches of one kind, at least one, as one."""
+    sources = [batch.source for batch in batches if batch.source is not None]
+    pictures = [batch.pictures for batch in batches if batch.pictures is not None]
+    return RawBatch(
+        **{name: np.concatenate([getattr(batch, name) for batch in batches]) for name in _COLUMNS},
+        source=np.concatenate(sources) if sources else None,
+        pictures=tuple(picture for own in pictures for picture in own) if pictures else None,
+        dropped=tuple(dropped for batch in batches for dropped in batch.dropped),
+        footage=footage,
+    )
 
 
 def raw_batch(

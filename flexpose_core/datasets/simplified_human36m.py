@@ -44,6 +44,8 @@ class SimplifiedHuman36mReader:
     def units(self, split: str) -> list[str]:
         """Return the landmark folders of a split, such as human_images/S1/Landmarks/Walking 1.54138969."""
         subjects = self.options.subjects.test if split == "test" else self.options.subjects.train
+        if not subjects:
+            raise DataError(f"{self.root}: expected subjects.{split}, found none")
         folders = []
         for subject in subjects:
             base = self.root / FOLDER / f"S{subject}" / "Landmarks"

@@ -70,7 +70,7 @@ def draw_samples(real: Path, fake: Path, shots: Path | None = None, seed: int = 
     Raises
     ------
     DataError
-        If a cache is damaged, has no such poses, or the skeletons differ.
+        If a cache is damaged, or the skeletons differ.
     """
     drawn: dict[str, np.ndarray] = {}
     names: dict[Path, str] = {}
@@ -81,7 +81,7 @@ def draw_samples(real: Path, fake: Path, shots: Path | None = None, seed: int = 
             with open_cache(path) as file:
                 names[path] = str(file.attrs["skeleton"])
                 whole = _complete_rows(file)
-                drawn[f"{which}_{stream}"] = _read(file, path, whole[random.permutation(len(whole))[:size]])
+                drawn[f"{which}_{stream}"] = _read(file, whole[random.permutation(len(whole))[:size]])
     annotated = None
     if shots is not None:
         with open_cache(shots) as file:
@@ -110,10 +110,8 @@ def _complete_rows(file: h5py.File) -> np.ndarray:
     )
 
 
-def _read(file: h5py.File, path: Path, rows: np.ndarray) -> np.ndarray:
-    """Return poses by row, in the order of the rows, reading a piece of the file at a time."""
-    if not len(rows):
-        raise DataError(f"{path}: expected poses with all joints visible to measure, found none")
+def _read(file: h5py.File, rows: np.ndarray) -> np.ndarray:
+    """Return poses by row, in the order of the rows, reading a piece of the file at a time; there may be none."""
     poses = np.empty((len(rows), *file["poses"].shape[1:]), np.float32)
     for start in range(0, int(file.attrs["count"]), _ROWS):
         places = np.flatnonzero((rows >= start) & (rows < start + _ROWS))
@@ -127,7 +125,7 @@ def _pairwise(name: str, poses: np.ndarray) -> Figures:
 
 
 def _nearest_shot(of: Samples) -> Figures:
-    if of.shots is None:
+    if of.shots is None or not len(of.fake_shapes):
         return {}
     return {"nearest_shot_px": nearest_distance(of.fake_shapes[:PAIR_SAMPLE], of.shots)}
 
@@ -159,11 +157,14 @@ TASKS: dict[str, Callable[[Samples], Figures]] = {
     "sizes": _sizes,
 }
 """What each task measures, the sizes of the samples behind the figures among them; nothing, if it asks for more poses."""
+_OF_BOTH = ("wasserstein", "displacement", "lengths", "angles")
+"""Tasks that ask for a pose of each set."""
 
 
 def measure(samples: Samples, shard: int = 0, shards: int = 1) -> dict[str, Figures]:
     """Return the figures of every `shards`-th task from the `shard`-th on, by task."""
-    return {name: TASKS[name](samples) for name in list(TASKS)[shard::shards]}
+    empty = () if len(samples.real) and len(samples.fake) else _OF_BOTH
+    return {name: {} if name in empty else TASKS[name](samples) for name in list(TASKS)[shard::shards]}
 
 
 def gather(parts: Iterable[dict[str, Figures]], what: str = "measures") -> Figures:

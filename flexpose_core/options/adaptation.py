@@ -177,7 +177,7 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         Which latent code stands for which guidance pose: "random" (Eq. 5), or "assignment", the one-to-one pairing
         that moves the joints least, the codes chosen from `pool`.
     pool
-        Latent codes drawn for "assignment".
+        Latent codes drawn for "assignment", or as many as guidance poses if these are more.
     alignment
         If given, source poses join the guidance; else it is the pose-mixup alone.
     pair_steps, pair_batch

@@ -5,8 +5,8 @@ What is refused here would else be found out by a job, after those before it hav
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -43,10 +43,10 @@ def check(config: Config) -> None:
             known(cell, config.cells, f"claims.{name}.comparisons")
 
 
-def known(value: str, names: Iterable[str], where: str) -> None:
+def known(value: str, names: Mapping[str, Any], where: str) -> None:
     """Raise ConfigError, its message with `where`, unless a name is among others."""
-    if value not in (held := sorted(names)):
-        raise ConfigError(f"config: {where}: expected one of {', '.join(held)}, found {value!r}")
+    if value not in names:
+        raise ConfigError(f"config: {where}: expected one of {', '.join(sorted(names))}, found {value!r}")
 
 
 def _check_datasets(config: Config) -> None:
@@ -173,20 +173,16 @@ def _check_adaptations(config: Config) -> None:
                 f"config: methods.{cell.method}.adaptation.perceptual.kind: expected one for a generator of mapping "
                 f"{network.mapping!r}, found 'pose'"
             )
-        mixup = config.guidance[method.guidance or ""].mixup_size
-        if options.pairing == "assignment" and options.adversarial is None and options.pool < mixup:
-            raise ConfigError(
-                f"config: methods.{cell.method}.adaptation.pool: expected at least mixup_size, {mixup}, found {options.pool}"
-            )
         for source in cell.sources:
             if config.datasets[source].known_size("val") == 0:
                 raise ConfigError(
                     f"config: datasets.{source}: expected poses of a val split, as g_s and β are measured on, found none"
                 )
         if options.trained == "generator":
-            if cell.layers is not None:
+            # A pair's layers are those of its other methods.
+            if name in config.layer_study:
                 raise ConfigError(
-                    f"config: cells.{name}.layers: expected none, as {cell.method!r} trains them all, found {cell.layers!r}"
+                    f"config: figures.figure4.cell: expected a method that can be held to a layer, found {cell.method!r}"
                 )
             continue
         layers = cell.layers or options.layers

@@ -22,13 +22,14 @@ def complete_poses(poses: PoseSet, path: Path) -> np.ndarray:
     DataError
         If no such pose is there.
     """
-    complete = _complete(poses, path)
+    complete = whole_poses(poses, path)
     if not len(complete):
         raise DataError(f"{path}: expected poses with all joints visible, found none among {len(poses)}")
     return complete
 
 
-def _complete(poses: PoseSet, path: Path) -> np.ndarray:
+def whole_poses(poses: PoseSet, path: Path) -> np.ndarray:
+    """Return what `complete_poses` does, or no pose where there is none."""
     complete = poses.poses[poses.visibility.all(axis=1)]
     if len(complete) < len(poses):
         print(f"{path}: {len(poses) - len(complete)} of {len(poses)} poses lack a joint and are left out")
@@ -49,7 +50,7 @@ def pooled_poses(paths: Sequence[Path]) -> tuple[np.ndarray, Skeleton]:
         raise DataError(
             f"{paths[0]}: expected caches of one skeleton to pool, found {', '.join(sorted(names)) or 'none'}"
         )
-    complete = np.concatenate([_complete(poses, path) for poses, path in zip(sets, paths, strict=True)])
+    complete = np.concatenate([whole_poses(poses, path) for poses, path in zip(sets, paths, strict=True)])
     if not len(complete):
         raise DataError(f"{paths[0]}: expected poses with all joints visible, found none")
     return np.ascontiguousarray(complete), sets[0].skeleton

@@ -32,7 +32,6 @@ from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import read_header
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective
-from flexpose_core.training.resuming import remove_checkpoints
 
 _STAGE = "adapt"
 _MEASURED, _PAIRS, _SHOWN, _SHOWN_SIDE = 1000, 256, 12, 96
@@ -138,7 +137,6 @@ def adapt(
     }
     write_json(out_metrics, metrics)
     write_png(out_picture, triptych(before[:_SHOWN], after[:_SHOWN], drawn.poses, skeleton))
-    remove_checkpoints(work)
 
 
 def triptych(source: np.ndarray, adapted: np.ndarray, shots: np.ndarray, skeleton: Skeleton) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 from flexpose_core.files import write_text
 from flexpose_core.measures.distributions import distribution_metrics
 from flexpose_core.poses.cache import load_cache
-from flexpose_core.poses.pool import complete_poses
+from flexpose_core.poses.pool import whole_poses
 
 
 def compare_datasets(
@@ -19,19 +19,19 @@ def compare_datasets(
     """Write a CSV of distribution distances (`distribution_metrics`) from every set's training poses to every target's.
 
     `target_floors` are the targets' validation poses, in the targets' order: other people in the same motions, the floor below
-    which no source can be expected. Sets of different skeletons are not compared, and poses that lack a joint are left out.
+    which no source can be expected. Sets of different skeletons are not compared, nor is any without a whole pose.
     """
     rows = []
     for target, floor in zip(targets, target_floors, strict=True):
         real = load_cache(target)
-        wanted = complete_poses(real, target)
+        wanted = whole_poses(real, target)
         for cache in (floor, *sources):
             other = load_cache(cache)
             if other.skeleton != real.skeleton:
                 continue
+            held = whole_poses(other, cache)
+            if not len(wanted) or not len(held):
+                continue
             name = f"{other.attributes['dataset']} ({other.attributes['split']})"
-            rows.append(
-                {"poses": name, "target": real.attributes["dataset"]}
-                | distribution_metrics(wanted, complete_poses(other, cache))
-            )
+            rows.append({"poses": name, "target": real.attributes["dataset"]} | distribution_metrics(wanted, held))
     write_text(out, pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"))

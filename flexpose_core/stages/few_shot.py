@@ -42,7 +42,7 @@ def pair(
 ) -> Tensor:
     """Return the latent code (E, width), on the CPU, that stands for each guidance pose."""
     assigned = options.pairing == "assignment"
-    pool = options.pool if assigned else len(guidance)
+    pool = max(options.pool, len(guidance)) if assigned else len(guidance)
     z = torch.randn(pool, width, generator=streams.torch_generator(seed, "adapt/pool", *steps))
     if assigned:
         return z[torch.as_tensor(assigned_pairs(guidance, joints_of(observer, z.to(device), None)))]

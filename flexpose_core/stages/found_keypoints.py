@@ -2,8 +2,9 @@
 
     python -m flexpose_core.stages.found_keypoints results/cells/NAME/found.h5 found.json
 
-Snakemake makes `found.h5` of any cell. File names start from the dataset's root. `frame` is that of a video, or, of a dataset of
-single pictures, the number of the annotation that the person was cut out by.
+Snakemake makes `found.h5` of any cell, of its target's training pictures: of all, or of 10,000 drawn at random. File names start
+from the dataset's root. `frame` is that of a video, or, of a dataset of single pictures, the number of the annotation that the
+person was cut out by.
 """
 
 from __future__ import annotations
@@ -75,6 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     print(f"{chosen.out}: {len(content['annotations'])} people in {len(content['images'])} pictures")
+    held = load_cache(chosen.found).attributes.get("images", 0)
+    if held > len(content["annotations"]):
+        print(f"These were drawn from {held} people in the training pictures.")
     return 0
 
 

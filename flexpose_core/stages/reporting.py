@@ -78,10 +78,11 @@ class _Log:
 
 
 @contextmanager
-def reporting(log: str | Path, threads: int) -> Iterator[None]:
+def reporting(log: str | Path, threads: int, work: str | Path | None = None) -> Iterator[None]:
     """Run a stage on so many threads, copy what it prints into `log`, turn a FlexPoseError into one line and exit status 1.
 
-    So is a disk that is full or read-only, whichever file it was, the log included.
+    So is a disk that is full or read-only, whichever file it was, the log included. Of a stage that ended well, the checkpoints in
+    `work` are removed.
     """
     cv2.setNumThreads(threads)
     # Stages that compute without torch do not import it, which takes seconds.
@@ -93,6 +94,11 @@ def reporting(log: str | Path, threads: int) -> Iterator[None]:
         try:
             yield
             copy.check()
+            if work is not None:
+                # Imports torch, which only what trains has imported.
+                from flexpose_core.training.resuming import remove_checkpoints
+
+                remove_checkpoints(work)
         except FlexPoseError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(1)

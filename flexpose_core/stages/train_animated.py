@@ -36,7 +36,6 @@ from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective, as_seen
 from flexpose_core.training.objectives.renewed import RenewedFrames, RenewedObjective
 from flexpose_core.training.objectives.supervised import LabelledFrames
-from flexpose_core.training.resuming import remove_checkpoints
 
 IN_MEMORY = 200_000_000
 
@@ -124,7 +123,6 @@ def train_animated(
     )
     train(objective, steps, "animated", seed, work, identity, loop)
     save_detector(out_weights, {"detector": objective.average.module}, description, seed, steps, device)
-    remove_checkpoints(work)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.cycle_gan import CycleGanObjective
 from flexpose_core.training.objectives.eta import PosePrior
 from flexpose_core.training.objectives.keypoint_gan import Frames
-from flexpose_core.training.resuming import remove_checkpoints
 
 KIND = "cycle_gan"
 _STAGE = "cycle_gan"
@@ -66,7 +65,6 @@ def train_cycle_gan(
     train(objective, options.steps, _STAGE, seed, work, identity, loop)
     description = {**msgspec.json.decode(msgspec.json.encode(architecture)), "skeleton": skeleton.name}
     save_weights(out_weights, objective.average.module.state_dict(), KIND, description, {"seed": seed})
-    remove_checkpoints(work)
 
 
 def build_objective(options: CycleGanOptions, frames: Frames, prior: PosePrior, seed: int) -> CycleGanObjective:

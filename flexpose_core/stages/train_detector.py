@@ -35,7 +35,6 @@ from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.eta import DECAY, EtaObjective, PosePrior
 from flexpose_core.training.objectives.keypoint_gan import Frames, KeypointGanObjective, Pixels
 from flexpose_core.training.objectives.supervised import LabelledFrames, SupervisedObjective
-from flexpose_core.training.resuming import remove_checkpoints
 
 ETA_KIND = "keypoint_regressor"
 DETECTOR_KIND = "keypoint_detector"
@@ -80,7 +79,6 @@ def pretrain_eta(
     visible = np.ones(predicted.shape[:2], np.uint8)
     write_json(out_metrics, detection_metrics(predicted, complete[some], visible, poses.skeleton))
     save_weights(out_weights, eta.state_dict(), ETA_KIND, described(architecture, poses.skeleton), {"seed": seed})
-    remove_checkpoints(work)
 
 
 def train_detector(
@@ -163,7 +161,6 @@ def train_detector(
 
     networks = {"detector": objective.average.module, **({} if supervision == "alone" else {"psi": psi})}
     save_detector(out_weights, networks, description, seed, steps, device)
-    remove_checkpoints(work)
 
 
 def save_detector(

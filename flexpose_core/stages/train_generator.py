@@ -100,13 +100,6 @@ def train_generator(
         save_discriminator(out_discriminator, discriminator, architecture, trained_by, {"seed": seed})
     write_json(out_metrics, _measure(generator, regressor, poses, held_out, seed, options.mixed_precision))
     write_png(out_picture, pairs_picture(generator, regressor, seed, options.mixed_precision))
-    remove_checkpoints(work)
-    _pose_gan_in(Path(work)).unlink(missing_ok=True)
-
-
-def _pose_gan_in(work: Path) -> Path:
-    """Where the finished GAN on joints is kept for a run that resumes after it."""
-    return work / "pose_gan.safetensors"
 
 
 def _distil(
@@ -122,7 +115,7 @@ def _distil(
     """Learn f as a GAN on joints, then φ ∘ A by distillation; the GAN is kept in `work` for a run that resumes after it."""
     device = next(generator.parameters()).device
     skeleton = skeleton_named(generator.architecture.skeleton)
-    finished = _pose_gan_in(work)
+    finished = work / "pose_gan.safetensors"
     fingerprint = {"identity": digest(identity.encode()), "seed": seed}
     width = options.pose_gan.discriminator_width
     discriminator = initialised(lambda: PoseDiscriminator(skeleton, width), seed, "pose_discriminator", device)

@@ -22,7 +22,6 @@ from flexpose_core.stages.priors import initialised, joint_errors, read, save_re
 from flexpose_core.stamp import code_stamp
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.regression import RegressionObjective
-from flexpose_core.training.resuming import remove_checkpoints
 
 _STAGE = "train_regressor"
 _TESTED = 2000
@@ -68,4 +67,3 @@ def train_regressor(
         metrics[name] = {"poses": len(truth), **joint_errors(joints, truth.numpy())}
     save_regressor(out_weights, regressor, {"seed": seed, "steps": options.training.steps})
     write_json(out_metrics, metrics)
-    remove_checkpoints(work)

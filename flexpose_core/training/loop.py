@@ -74,7 +74,8 @@ def train(
 ) -> None:
     """Run `steps` steps of `objective`, going on from the checkpoint in `work` if there is one.
 
-    The last one remains, so that nothing is trained again if what follows fails: once that is written, `remove_checkpoints`.
+    The last one remains, so that nothing is trained again if what follows fails: once that is written, call `remove_checkpoints`,
+    as `stages.reporting.reporting` does. Until then the same call returns at once what was trained.
 
     Parameters
     ----------

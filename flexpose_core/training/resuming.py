@@ -84,10 +84,9 @@ class Checkpoints:
 
 
 def remove_checkpoints(work: str | Path) -> None:
-    """Remove those of all trainings in `work`, once what they were for is written."""
-    for name in (_STATE, _BEFORE):
-        for path in Path(work).rglob(name):
-            path.unlink(missing_ok=True)
+    """Remove those of all trainings in `work`, and weights kept there, once what they were for is written."""
+    for path in Path(work).rglob("*.safetensors"):
+        path.unlink(missing_ok=True)
 
 
 def _save_state(objective: Resumable, path: Path, step: int, fingerprint: dict, health: Health) -> None:
