@@ -240,7 +240,7 @@ def test_eta_learns_to_read_drawings():
     )
     losses = [float(objective.step(step, StepRandom(0, "eta", step))["loss"]) for step in range(options.steps)]
     assert np.mean(losses[-5:]) < 0.1 * np.mean(losses[:5])
-    assert objective.picture().shape[2] == 3
+    assert objective.picture(StepRandom(0, "picture", 0)).shape[2] == 3
 
 
 @pytest.fixture

@@ -59,8 +59,8 @@ class Objective(Protocol):
     def step(self, step: int, random: StepRandom) -> dict[str, Tensor]:
         """Update the networks once and return scalars to log; every draw comes from `random`."""
 
-    def picture(self) -> np.ndarray | None:
-        """Return an (H, W, 3) uint8 image of the present state, or None."""
+    def picture(self, random: StepRandom) -> np.ndarray | None:
+        """Return an (H, W, 3) uint8 image of the present state, or None; `random` draws the same at every step."""
 
 
 def train(
@@ -133,7 +133,7 @@ def train(
                 log.scalars(HEALTH + stage, step, {**_plain(gradients), WEIGHTS: weights})
                 bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
             if (step and step % options.picture_every == 0) or last:
-                log.picture(stage, step, objective.picture())
+                log.picture(stage, step, objective.picture(StepRandom(seed, f"{stage}/picture", 0)))
             if saving:
                 checkpoints.save(objective, step + 1, health)
                 saved_at = time.monotonic()

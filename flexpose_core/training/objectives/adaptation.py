@@ -105,7 +105,7 @@ class AdaptationObjective:
         chosen = random.indices(count, len(self.poses)).to(self.device)
         return energy_distance(self.observer.joints(z, self.transfer), self.poses[chosen])
 
-    def picture(self) -> np.ndarray:
+    def picture(self, random: StepRandom) -> np.ndarray:
         with torch.no_grad():
             joints = self.observer.joints(self.z[:_SHOWN], self.transfer)
             drawn = draw_lines(joints, self.skeleton, _SIDE)

@@ -85,10 +85,10 @@ class AdversarialObjective:
         self.average.update_parameters(self.generator)
         return {"discriminator": judged.detach(), "generator": generated.detach()}
 
-    def picture(self) -> np.ndarray | None:
+    def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return images of the averaged generator."""
         generator = self.averaged
-        z = torch.randn(_SHOWN, generator.architecture.latent_width, generator=torch.Generator().manual_seed(0))
+        z = random.normal(_SHOWN, generator.architecture.latent_width)
         with torch.no_grad():
             images = generator(z.to(self.device)).float()
         return tile(to_uint8(images.cpu().numpy()), _COLUMNS)

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from flexpose_core.geometry import loosened
-from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.animation import AnimationOptions
-from flexpose_core.options.detector import Contrast, SupervisionOptions
+from flexpose_core.options.detector import Contrast
 from flexpose_core.poses.images import EncodedImages
 from flexpose_core.rendering.animation import Puppets
 from flexpose_core.rendering.differentiable import draw_distances
@@ -95,21 +94,10 @@ class AnimatedObjective(SupervisedObjective):
 
     labelled: AnimatedFrames
 
-    def __init__(
-        self,
-        detector: Detector,
-        labelled: AnimatedFrames,
-        average_decay: float,
-        options: SupervisionOptions,
-        mixed: bool,
-    ) -> None:
-        super().__init__(detector, labelled, average_decay, options, mixed)
-        rng = np.random.default_rng(0)
-        self.shown = labelled.animate(*labelled.poses_to_take(SHOWN, rng), rng)
-
-    def picture(self) -> np.ndarray | None:
+    def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return three rows: animated images, their poses drawn, and drawings of what is found in them."""
-        images, backgrounds, poses = self.shown
+        taken = self.labelled.poses_to_take(SHOWN, random.numpy)
+        images, backgrounds, poses = self.labelled.animate(*taken, random.numpy)
         detector = self.average.module.eval()
         with torch.no_grad():
             found = detector(images, backgrounds)

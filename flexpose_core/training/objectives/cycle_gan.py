@@ -170,7 +170,7 @@ class CycleGanObjective:
         loss.backward()
         self.optimisers[name].step()
 
-    def picture(self) -> np.ndarray | None:
+    def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return five rows: skeletons, people painted after them; images, skeletons found in them, people painted after these."""
         count = min(_SHOWN, len(self.frames.images), len(self.prior.poses))
         rows = torch.linspace(0, len(self.frames.images) - 1, count).long()

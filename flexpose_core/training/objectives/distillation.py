@@ -132,10 +132,10 @@ class DistillationObjective:
         widened = widen(poses[:wide].cpu(), self.skeleton, random.torch, options.widening).to(self.device)
         return torch.cat([widened, poses[wide:]])
 
-    def picture(self) -> np.ndarray | None:
+    def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return two rows: what the averaged generator draws, and α's drawings of the same poses."""
         generator = self.averaged
-        z = torch.randn(_SHOWN, generator.architecture.latent_width, generator=torch.Generator().manual_seed(0))
+        z = random.normal(_SHOWN, generator.architecture.latent_width)
         with torch.no_grad():
             poses = generator.pose(z.to(self.device))
             images = torch.cat([generator.draw(poses).float(), self._wanted(poses)])

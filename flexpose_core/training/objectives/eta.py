@@ -76,7 +76,7 @@ class EtaObjective:
         self.optimiser.step()
         return {"loss": loss.detach()}
 
-    def picture(self) -> np.ndarray | None:
+    def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return two rows: drawings of poses, and drawings of what η makes of them."""
         poses = self.prior.poses[:: max(1, len(self.prior.poses) // 8)][:8].to(self.prior.device)
         images = draw_distances(poses, self.prior.skeleton, self.size, DECAY)

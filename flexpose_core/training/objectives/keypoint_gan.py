@@ -232,7 +232,7 @@ class KeypointGanObjective:
         self.unclipped[f"gradient/{name}"] = nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
         self.optimisers[name].step()
 
-    def picture(self) -> np.ndarray | None:
+    def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return four rows: images, Φ's skeleton images, drawings of η's keypoints, Ψ's reconstructions."""
         rows = torch.linspace(0, len(self.frames.images) - 1, min(10, len(self.frames.images))).long()
         images, backgrounds = self.frames.take(rows, self.prior.device)

@@ -78,9 +78,9 @@ class PoseGanObjective:
         self.average.update_parameters(self.mapping)
         return {"discriminator": judged.detach(), "generator": generated.detach()}
 
-    def picture(self) -> np.ndarray | None:
+    def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return drawings of poses of the averaged f."""
-        z = torch.randn(_SHOWN, self.latent_width, generator=torch.Generator().manual_seed(0)).to(self.device)
+        z = self._latent(_SHOWN, random)
         with torch.no_grad():
             poses = self.averaged.pose(z).cpu().numpy()
         return tile(draw_lines(poses, self.skeleton, _SIDE), _COLUMNS)

@@ -96,7 +96,7 @@ class RegressionObjective:
             optimiser.step()
         return {"loss": loss.detach(), "error": error.detach().norm(dim=-1).mean()}
 
-    def picture(self) -> np.ndarray | None:
+    def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return two rows: drawings of poses, and drawings of what β reads from them."""
         poses = self.poses[:: max(1, len(self.poses) // _SHOWN)][:_SHOWN].to(self.device)
         images = self._draw(poses)

@@ -132,7 +132,7 @@ class SupervisedObjective:
         self.average.update_parameters(self.detector)
         return {"supervised": loss.detach()}
 
-    def picture(self) -> np.ndarray | None:
+    def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return two rows: labelled images, and drawings of what is found in them."""
         images, backgrounds = self.labelled.images[:_SHOWN], self.labelled.backgrounds[:_SHOWN]
         detector = self.average.module.eval()
