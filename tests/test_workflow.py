@@ -54,6 +54,11 @@ class TestOutputs:
         assert table[["mse_pixel", "mse_pixel_flip", "pck", "pck_flip"]].notna().all().all()
         assert (table.mse_pixel_flip <= table.mse_pixel).all()
 
+    def test_no_checkpoint_is_left_of_trainings_that_ended(self, finished_project):
+        trainings = finished_project.folder / "results/trainings"
+        assert list(trainings.rglob("log"))
+        assert not list(trainings.rglob("*.safetensors"))
+
     def test_an_ablation_has_the_papers_figures(self, finished_project):
         table = pd.read_csv(finished_project.folder / "results/table2.csv")
         assert tuple(table.columns) == ABLATION.columns
