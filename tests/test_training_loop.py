@@ -141,9 +141,9 @@ class Slow(Regression):
         time.sleep(float(sys.argv[3]))
         return super().step(step, random)
 
-with reporting(sys.argv[4], 1, sys.argv[2] + "/work"):
+with reporting(sys.argv[4], 1, sys.argv[2] + "/training"):
     objective = Slow()
-    train(objective, 60, "toy", 3, sys.argv[2] + "/work")
+    train(objective, 60, "toy", 3, sys.argv[2] + "/training")
     save_weights(sys.argv[2] + "/out", objective.network.state_dict(), "toy", {})
 """
 
@@ -168,15 +168,15 @@ def test_a_stage_that_is_stopped_or_fails_says_so_in_one_line_and_ends_with_the_
     again, _ = run("stopped", 0).communicate()
     assert int(again.split()[1]) >= 5
     assert (tmp_path / "stopped/out").read_bytes() == (tmp_path / "whole/out").read_bytes()
-    assert not list(tmp_path.glob("*/work/*.safetensors"))
+    assert not list(tmp_path.glob("*/training/*.safetensors"))
     # Its log could not be written: the job fails, and its outputs are removed, but nothing is trained again.
     process = run("refused", 0, "/dev/full")
     _, printed = process.communicate()
     assert process.returncode == 1
     assert "could not be written" in printed
-    assert (tmp_path / "refused/work/state.safetensors").exists()
+    assert (tmp_path / "refused/training/state.safetensors").exists()
     again = Regression()
-    train(again, 60, "toy", 3, tmp_path / "refused/work")
+    train(again, 60, "toy", 3, tmp_path / "refused/training")
     assert again.steps == []
 
 
