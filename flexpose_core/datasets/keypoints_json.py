@@ -78,10 +78,10 @@ class KeypointsJsonReader:
 
     def _videos(self, batches: Sequence[RawBatch], split: str) -> Iterator[RawBatch]:
         """Yield all batches of a split as one, a sequence a folder, each with its pictures of all splits."""
-        files = {name: file for name, file in self.files.items() if file is not None}
         names = {
-            f"{self.folders[name]}/{image.file_name}".lstrip("/"): None
-            for name, file in files.items()
+            f"{self.folders[name]}/{image.file_name}".lstrip("/")
+            for name, file in self.files.items()
+            if file is not None
             for image in CocoJson(inside(self.root, file, name)).images.values()
             if image.file_name
         }
