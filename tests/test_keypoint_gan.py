@@ -1,14 +1,11 @@
-"""KeypointGAN: shapes, which update moves which network, resuming, and the stages from caches to metrics."""
+"""KeypointGAN: shapes, which update moves which network, and resuming."""
 
 import numpy as np
 import pytest
 import torch
 from interruption import check_that_it_resumes
-from msgspec.structs import replace
 
-import flexpose_core.stages.evaluate as evaluation
-from flexpose_core.errors import CheckpointError, ConfigError, DataError
-from flexpose_core.files import read_json
+from flexpose_core.errors import ConfigError
 from flexpose_core.models.keypoint_gan import (
     Detector,
     ImageToSkeleton,
@@ -17,21 +14,11 @@ from flexpose_core.models.keypoint_gan import (
     SkeletonToKeypoints,
 )
 from flexpose_core.options.detector import DetectorArchitecture, DetectorOptions, EtaOptions, KeypointGanOptions
-from flexpose_core.poses.batch import PoseBatch
-from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
-from flexpose_core.poses.images import encode_images
-from flexpose_core.rendering.contrast import GROUND, local_contrast
-from flexpose_core.rendering.drawn import draw_lines
-from flexpose_core.skeletons import BODY15, FACE68, SKELETONS
+from flexpose_core.skeletons import BODY15, SKELETONS
 from flexpose_core.stages.train_detector import (
-    DETECTOR_KIND,
-    frames_of,
     initialised,
-    pretrain_eta,
-    train_detector,
 )
 from flexpose_core.streams import StepRandom
-from flexpose_core.training.checkpoint import load_weights
 from flexpose_core.training.objectives.eta import EtaObjective, PosePrior, keypoint_error
 from flexpose_core.training.objectives.keypoint_gan import (
     CompanionFrames,
@@ -58,7 +45,7 @@ SMALL = {
 }
 
 
-def _poses(count: int, skeleton=BODY15, seed: int = 0) -> np.ndarray:
+def small_poses(count: int, skeleton=BODY15, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0.1, 0.9, (count, len(skeleton), 2)).astype(np.float32)
 
 
@@ -73,7 +60,7 @@ def _objective(skeleton=BODY15, **options) -> KeypointGanObjective:
     return KeypointGanObjective(
         **networks,
         frames=Frames(pixels(12), pixels(2), torch.arange(12) % 2, torch.arange(12) % 2),
-        prior=PosePrior(_poses(20, skeleton), skeleton, CPU),
+        prior=PosePrior(small_poses(20, skeleton), skeleton, CPU),
         size=16,
         options=KeypointGanOptions(steps=6, batch=4, **options),
     )
@@ -134,7 +121,7 @@ def test_appearance_code_carries_no_place():
 
 
 def test_keypoint_error_takes_the_better_labelling():
-    truth = torch.from_numpy(_poses(3))
+    truth = torch.from_numpy(small_poses(3))
     flip = torch.as_tensor(BODY15.flip_permutation)
     mirrored = truth[:, flip]
     assert keypoint_error(mirrored, truth, flip, own_labels=0.0) == 0
@@ -232,7 +219,7 @@ def test_the_average_is_the_exponential_one():
 
 
 def test_eta_learns_to_read_drawings():
-    poses = _poses(4)
+    poses = small_poses(4)
     options = EtaOptions(steps=120, batch=8, jitter=0.0, noise=0.0, own_labels=1.0)
     architecture = DetectorArchitecture(joints=len(BODY15), size=16, regressor_widths=(16, 32, 32))
     objective = EtaObjective(
@@ -241,108 +228,6 @@ def test_eta_learns_to_read_drawings():
     losses = [float(objective.step(step, StepRandom(0, "eta", step))["loss"]) for step in range(options.steps)]
     assert np.mean(losses[-5:]) < 0.1 * np.mean(losses[:5])
     assert objective.picture(StepRandom(0, "picture", 0)).shape[2] == 3
-
-
-@pytest.fixture
-def caches(tmp_path):
-    """Body poses drawn as line figures over two flat backgrounds, and unpaired poses."""
-    paths = {"images": tmp_path / "images.h5", "poses": tmp_path / "poses.h5", "faces": tmp_path / "faces.h5"}
-    poses = _poses(12)
-    images = ((draw_lines(poses, BODY15, 32) + 1) * 127.5).astype(np.uint8)
-    images = images if images.shape[-1] == 3 else np.moveaxis(images, 1, -1)
-    sequence = (np.arange(12) // 6 + 5).astype(np.int32)
-    none = np.zeros(12, np.int32)
-    backgrounds = [np.full((32, 32, 3), 9 * (number == 6), np.uint8) for number in sequence]
-    visibility = np.ones(poses.shape[:2], np.uint8)
-    clip = np.full(12, "walk")
-    batch = PoseBatch(
-        poses,
-        visibility,
-        clip,
-        subject=none,
-        camera=none,
-        sequence=sequence,
-        frame=np.arange(12, dtype=np.int32),
-        images=encode_images(images, "png"),
-        backgrounds=encode_images(backgrounds, "png"),
-    )
-    write_cache(paths["images"], [batch], BODY15, {})
-    write_cache(paths["poses"], [plain_batch(_poses(30, seed=1))], BODY15, {})
-    write_cache(paths["faces"], [plain_batch(_poses(5, FACE68))], FACE68, {})
-    return paths
-
-
-OPTIONS = DetectorOptions(
-    **SMALL, eta=EtaOptions(steps=2, batch=4), gan=KeypointGanOptions(steps=2, batch=4), device="cpu"
-)
-
-
-def _run(caches, folder, options=OPTIONS, seed=0):
-    eta, detector = folder / "eta.safetensors", folder / "detector.safetensors"
-    pretrain_eta(options, caches["poses"], eta, folder / "eta.json", seed, folder / "work_eta")
-    train_detector(options, caches["images"], caches["poses"], eta, detector, seed, folder / "work")
-    return detector
-
-
-def _evaluate(caches, detector, folder):
-    """Evaluate with one cache as train, val and test; return the metrics file's content."""
-    images = caches["images"]
-    metrics, picture = folder / "m.json", folder / "p.png"
-    evaluation.evaluate(OPTIONS, {"name": "cell"}, detector, caches["poses"], images, images, images, metrics, picture)
-    assert picture.read_bytes()[:4] == b"\x89PNG"
-    return read_json(metrics)
-
-
-def test_stages_from_caches_to_metrics(tmp_path, caches):
-    detector = _run(caches, tmp_path / "a")
-    assert read_json(tmp_path / "a" / "eta.json")["samples"] == 30
-    written = _evaluate(caches, detector, tmp_path)
-    assert written["name"] == "cell"
-    assert written["annotation_set_size"] == 30
-    found = written["test"]
-    assert found == written["val"]
-    assert found["samples"] == 12
-    assert 0 < found["flip_aware"]["mse"] <= found["as_is"]["mse"]
-    again = _run(caches, tmp_path / "b")
-    assert again.read_bytes() == detector.read_bytes()
-    other = load_weights(_run(caches, tmp_path / "c", seed=1), DETECTOR_KIND)[0]
-    assert any(not torch.equal(value, other[name]) for name, value in load_weights(detector, DETECTOR_KIND)[0].items())
-
-
-def test_a_perfect_detector_has_no_error(tmp_path, caches, monkeypatch):
-    detector = _run(caches, tmp_path)
-    truth = load_cache(caches["images"]).poses
-    monkeypatch.setattr(evaluation, "predict", lambda *_: truth)
-    test = _evaluate(caches, detector, tmp_path)["test"]
-    for found in (test[key] for key in ("as_is", "flip_aware")):
-        assert found["mse"] == found["mean_distance"] == 0
-        assert set(found["pck"].values()) == {1.0}
-
-
-def test_predictions_do_not_depend_on_the_batch(tmp_path, caches, monkeypatch):
-    detector, *_ = evaluation.load_detector(_run(caches, tmp_path), CPU)
-    frames = frames_of(load_cache(caches["images"], images=True), 16, "none")
-    together = evaluation.predict(detector, frames, CPU)
-    monkeypatch.setattr(evaluation, "_BATCH", 5)
-    np.testing.assert_allclose(evaluation.predict(detector, frames, CPU), together, atol=1e-5)
-
-
-def test_frames_are_area_averaged_and_keep_their_background(caches):
-    pictures = load_cache(caches["images"], images=True)
-    frames = frames_of(pictures, 16, "none")
-    expected = pictures.images[:].reshape(12, 16, 2, 16, 2, 3).mean((2, 4)).transpose(0, 3, 1, 2)
-    assert np.abs(frames.images.numpy() - expected).max() <= 0.51
-    _, backgrounds = frames.take(torch.tensor([0, 11]), CPU)
-    np.testing.assert_allclose(backgrounds[:, 0, 0, 0], [-1, 9 / 127.5 - 1], atol=1e-6)
-
-
-def test_frames_decoded_when_asked_for_are_the_same(caches):
-    pictures = load_cache(caches["images"], images=True)
-    held, lazy = frames_of(pictures, 16, "none"), frames_of(pictures, 16, "none", in_memory=0)
-    assert not isinstance(lazy.images, torch.Tensor)
-    rows = torch.tensor([11, 0, 5, 5])
-    for ours, theirs in zip(lazy.take(rows, CPU), held.take(rows, CPU), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_at_no_reach_a_pixel_depends_on_its_neighbourhood_alone():
@@ -372,48 +257,3 @@ def test_the_reach_grows_to_all_in_the_course_of_a_training():
     for step, expected in enumerate([0, 0, 0, 5 / 9, 1, 1]):
         objective.step(step, StepRandom(0, "test", step))
         assert objective.phi.reach == objective.average.module.phi.reach == pytest.approx(expected)
-
-
-def test_the_contrast_of_a_training_is_that_of_its_predictions(tmp_path, caches):
-    plain = load_weights(_run(caches, tmp_path / "plain"), DETECTOR_KIND)[1]["architecture"]
-    assert not {"contrast", "symmetric"} & set(plain)
-    detector = _run(caches, tmp_path, replace(OPTIONS, contrast="local", symmetric=True))
-    architecture = evaluation.load_detector(detector, CPU)[2]
-    assert (architecture.contrast, architecture.symmetric) == ("local", True)
-    pictures = load_cache(caches["images"], images=True)
-    frames = frames_of(pictures, 16, "local")
-    images, backgrounds = frames.take(torch.arange(12), CPU)
-    assert (backgrounds == GROUND).all()
-    torch.testing.assert_close(images, local_contrast(*frames_of(pictures, 16, "none").take(torch.arange(12), CPU)))
-    assert (
-        _evaluate(caches, detector, tmp_path)["test"]
-        != _evaluate(caches, _run(caches, tmp_path / "b"), tmp_path)["test"]
-    )
-
-
-def test_the_floor_is_the_variance_about_the_mean_pose(tmp_path, caches):
-    written = _evaluate(caches, _run(caches, tmp_path), tmp_path)
-    poses = load_cache(caches["images"]).poses.astype(float)
-    expected = poses.var(axis=0).sum(-1).mean() * 128**2
-    assert written["test_floor"]["as_is"]["mse"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_stages_refuse_what_does_not_belong_together(tmp_path, caches):
-    eta = tmp_path / "eta.safetensors"
-    pretrain_eta(OPTIONS, caches["faces"], eta, tmp_path / "eta.json", 0, tmp_path / "work")
-    common = (eta, tmp_path / "detector.safetensors", 0, tmp_path / "work")
-    with pytest.raises(DataError, match=r"expected skeleton body15 as in .*images.h5, found face68"):
-        train_detector(OPTIONS, caches["images"], caches["faces"], *common)
-    with pytest.raises(CheckpointError, match="architecture differs in 'joints': expected 15, found 68"):
-        train_detector(OPTIONS, caches["images"], caches["poses"], *common)
-    with pytest.raises(DataError, match="expected a cache with images"):
-        train_detector(OPTIONS, caches["poses"], caches["poses"], *common)
-
-
-def test_only_complete_poses_are_drawn(tmp_path):
-    poses = _poses(3)
-    batch = plain_batch(poses)
-    batch.visibility[:, 0] = 0
-    write_cache(tmp_path / "poses.h5", [batch], BODY15, {})
-    with pytest.raises(DataError, match="found none among 3"):
-        pretrain_eta(OPTIONS, tmp_path / "poses.h5", tmp_path / "eta", tmp_path / "eta.json", 0, tmp_path / "work")
