@@ -132,7 +132,7 @@ def finished(tmp_path_factory, fixtures):
     (project.folder / "config/fixtures.yaml").write_text(yaml.safe_dump(tiny(fixtures)))
     tables = [f"results/{name}.csv" for name in ("table1", "table3", "others")]
     sheets = [f"results/data/{name}/contact_sheet.png" for name in (*OF_PAPER, *OTHERS)]
-    done = project.snakemake(*tables, *sheets, config=["config/paper.yaml", "config/fixtures.yaml"])
+    done = project.snakemake(*tables, *sheets, config=["config/paper.yaml", "config/fixtures.yaml"], pace=())
     assert done.returncode == 0, done.stdout[-6000:]
     return project.folder / "results"
 

@@ -1,6 +1,8 @@
 """The real workflow on the tiny configuration: what it makes, and what it makes again after an edit."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -154,8 +156,6 @@ class TestOutputs:
 FROM_ADAPTATION_ON = (
     "adapt",
     "sample",
-    "gather_samples",
-    "measure_poses",
     "compose",
     "pretrain_eta",
     "train_detector",
@@ -185,7 +185,6 @@ class TestReruns:
 
         assert finished_project.planned("results/table1.csv", config=reconfigured(another)) == {
             *("compose:again", "pretrain_eta:again", "train_detector:again_s0", "evaluate:again_s0", "table:table1"),
-            "measure_poses:again",
         }
 
     def test_the_order_of_keys_reruns_nothing(self, finished_project, reconfigured):
@@ -216,6 +215,32 @@ class TestReruns:
         jobs = project.planned("results/cells/upright-aligned_s0/metrics.json")
         assert {job for job in jobs if job.startswith("train_detector")} == {"train_detector:upright-aligned_s0"}
         assert not {job for job in jobs if job.startswith(("train_generator", "adapt"))}
+
+
+class TestShards:
+    def test_any_number_of_jobs_a_set_gives_the_same_bytes(self, finished_project, project, reconfigured):
+        def shared(config):
+            config.update(sample_shards=2, measure_shards=2)
+
+        name = reconfigured(shared)
+        shutil.copy(finished_project.folder / name, project.folder / name)
+        shutil.copytree(finished_project.folder / "results", project.folder / "results")
+        samples = "results/pose_sets/upright-everyday-flexpose_s0/samples.h5"
+        metrics = "results/cells/upright-everyday-direct_s0/metrics.json"
+        made = (project.folder / samples).read_bytes(), json.loads((project.folder / metrics).read_text())
+        for target in (samples, metrics):
+            (project.folder / target).unlink()
+        done = project.snakemake(samples, metrics, "--rerun-triggers", "mtime", config=name)
+        assert done.returncode == 0, done.stdout
+        jobs = re.findall(r"^(?:local)?rule (\w+):", done.stdout, re.MULTILINE)
+        assert sorted(jobs) == ["evaluate", "gather_samples", *2 * ["measure_poses"], *2 * ["sample"]]
+        assert (project.folder / samples).read_bytes() == made[0]
+        again = json.loads((project.folder / metrics).read_text())
+        for found in (again, made[1]):
+            # These tell how many jobs there were.
+            del found["origin"]
+        assert again == made[1]
+        assert not list(project.folder.glob("results/pose_sets/*/*_[01].*"))
 
 
 class TestBadInput:

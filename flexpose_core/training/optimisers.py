@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from flexpose_core.devices import computes_bfloat16
 from flexpose_core.models.convolution import EqualisedConvolution
+from flexpose_core.training.eager import Adam, eager
 
 _MOMENTUM, _RMS = 0.9, 0.2
 _ADAM_BETAS = (0.9, 0.99)
@@ -36,7 +37,7 @@ def muon(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Muon:
     """Return Muon, its step's root mean square a fifth of the rate whatever the matrix's shape (Liu et al. 2025, Eq. 4)."""
     parameters = list(parameters)
     native = computes_bfloat16(parameters[0].device)
-    kind = torch.optim.Muon if native else SinglePrecisionMuon
+    kind = eager(torch.optim.Muon if native else SinglePrecisionMuon)
     return kind(parameters, rate, weight_decay=0.0, momentum=_MOMENTUM, adjust_lr_fn="match_rms_adamw")
 
 
@@ -95,7 +96,7 @@ def orthogonalised(matrix: Tensor, coefficients: tuple[float, float, float], ste
 
 def adam(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
     """Return Adam with the usual betas of the distillation and of β."""
-    return torch.optim.Adam(list(parameters), rate, _ADAM_BETAS, fused=True)
+    return Adam(list(parameters), rate, _ADAM_BETAS, fused=True)
 
 
 def others(network: nn.Module, *taken: Iterable[nn.Parameter]) -> list[nn.Parameter]:

@@ -15,6 +15,7 @@ from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import tile, to_uint8
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.eager import Adam
 from flexpose_core.training.loop import set_learning_rate
 
 _BETAS = (0.9, 0.99)
@@ -58,7 +59,7 @@ class AdaptationObjective:
             self.targets = features or cache_features(observer, self.poses)
         # Levels count alike whatever their range; the scale is the guidance's and does not change.
         self.scales = [target.std().clamp(min=1e-6) for target in self.targets]
-        self.optimiser = torch.optim.Adam(transfer.parameters(), options.learning_rate, _BETAS)
+        self.optimiser = Adam(transfer.parameters(), options.learning_rate, _BETAS)
         self.networks: dict[str, nn.Module] = {"transfer": transfer}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.optimiser}
 

@@ -17,6 +17,7 @@ from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.rendering.pictures import tile, to_uint8
 from flexpose_core.skeletons import skeleton_named
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.eager import Adam
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.gan_losses import (
     discriminator_loss,
@@ -54,7 +55,7 @@ class AdversarialObjective:
         self.judging = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
         learning = {"generator": list(generator.parameters()), "discriminator": self.judging}
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(learning[name], rate, _BETAS, fused=True) for name, rate in self.rates.items()
+            name: Adam(learning[name], rate, _BETAS, fused=True) for name, rate in self.rates.items()
         }
 
     @property

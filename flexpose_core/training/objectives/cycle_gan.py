@@ -25,6 +25,7 @@ from flexpose_core.models.cycle_gan import PatchDiscriminator, PersonToSkeleton,
 from flexpose_core.options.cycle_gan import CycleGanOptions
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.eager import Adam
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import PosePrior, picture_rows
 from flexpose_core.training.objectives.gan_losses import require_gradients
@@ -108,7 +109,7 @@ class CycleGanObjective:
             "skeletons": self.skeletons,
         }  # fmt: skip
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(networks.parameters(), betas=_BETAS, fused=True)
+            name: Adam(networks.parameters(), betas=_BETAS, fused=True)
             for name, networks in (("generators", both), ("discriminators", self.judges))
         }
 

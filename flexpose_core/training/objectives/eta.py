@@ -13,6 +13,7 @@ from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.rendering.pictures import tile, to_uint8
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.eager import Adam
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 
 # Distance at which a drawn bone's brightness falls to 1/e, as a fraction of the image's side: about one pixel at 32 px.
@@ -54,7 +55,7 @@ class EtaObjective:
     ) -> None:
         self.eta, self.prior, self.size, self.options, self.mixed = eta, prior, size, options, mixed
         self.flip = torch.as_tensor(prior.skeleton.flip_permutation, device=prior.device)
-        self.optimiser = torch.optim.Adam(eta.parameters(), betas=(0.9, 0.99), fused=True)
+        self.optimiser = Adam(eta.parameters(), betas=(0.9, 0.99), fused=True)
         self.networks: dict[str, nn.Module] = {"eta": eta}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"eta": self.optimiser}
 

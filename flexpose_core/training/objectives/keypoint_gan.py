@@ -37,6 +37,7 @@ from flexpose_core.options.detector import FADE, Contrast, KeypointGanOptions
 from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.eager import Adam
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import (
     DECAY,
@@ -152,9 +153,9 @@ class KeypointGanObjective:
         self.generator_parameters = [*phi.parameters(), *psi.parameters()]
         betas = (0.5, 0.99)
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "generators": torch.optim.Adam(self.generator_parameters, betas=betas, fused=True),
-            "discriminator": torch.optim.Adam(discriminator.parameters(), betas=betas, fused=True),
-            "eta": torch.optim.Adam(eta.parameters(), betas=betas, fused=True),
+            "generators": Adam(self.generator_parameters, betas=betas, fused=True),
+            "discriminator": Adam(discriminator.parameters(), betas=betas, fused=True),
+            "eta": Adam(eta.parameters(), betas=betas, fused=True),
         }
 
     def _draw(self, poses: Tensor) -> Tensor:

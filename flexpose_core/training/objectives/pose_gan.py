@@ -16,6 +16,7 @@ from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.rendering.pictures import tile
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.eager import Adam
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.gan_losses import (
     discriminator_loss,
@@ -49,8 +50,8 @@ class PoseGanObjective:
         self.judging = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
         rate = options.learning_rate
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "f": torch.optim.Adam(mapping.parameters(), rate, _BETAS, fused=True),
-            "discriminator": torch.optim.Adam(self.judging, rate, _BETAS, fused=True),
+            "f": Adam(mapping.parameters(), rate, _BETAS, fused=True),
+            "discriminator": Adam(self.judging, rate, _BETAS, fused=True),
         }
 
     @property

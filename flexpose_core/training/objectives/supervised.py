@@ -14,6 +14,7 @@ from flexpose_core.options.detector import SupervisionOptions
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.eager import Adam
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import DECAY, picture_rows
 
@@ -115,7 +116,7 @@ class SupervisedObjective:
         self.detector, self.labelled, self.options, self.mixed = detector, labelled, options, mixed
         averaging = get_ema_multi_avg_fn(average_decay)
         self.average = AveragedModel(detector, multi_avg_fn=averaging, use_buffers=True)
-        self.optimiser = torch.optim.Adam(detector.parameters(), betas=(0.9, 0.99), fused=True)
+        self.optimiser = Adam(detector.parameters(), betas=(0.9, 0.99), fused=True)
         self.networks: dict[str, nn.Module] = {"detector": detector, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"detector": self.optimiser}
 
