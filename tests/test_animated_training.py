@@ -9,7 +9,8 @@ import pytest
 import torch
 from interruption import check_that_it_resumes
 from test_animation import BODY, SIDE, STANDING, figure, puppets, scene, waving
-from test_keypoint_gan import CPU, NETWORKS, OPTIONS, SMALL, caches
+from test_detector_stages import OPTIONS, caches
+from test_keypoint_gan import CPU, NETWORKS, SMALL
 from test_supervised import shots
 
 from flexpose_core.errors import DataError

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from test_keypoint_gan import CPU, _run, caches
+from test_detector_stages import _run, caches
+from test_keypoint_gan import CPU
 
 from flexpose_core.errors import DataError
 from flexpose_core.models.keypoint_gan import Detector

@@ -10,6 +10,31 @@ from flexpose_core.options.config import load_config
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda c: c.update(sizes=3), "unknown key 'sizes'"),
+        (lambda c: c["detector"].update(stepz=3), "config: detector: unknown key 'stepz'"),
+        (
+            lambda c: c["datasets"].update(mine={"reader": "coco", "root": "x", "rot": "x"}),
+            "datasets.mine: unknown key 'rot'",
+        ),
+        (
+            lambda c: c["datasets"].update(mine={"reader": "cocoa"}),
+            "datasets.mine.reader: expected one of 300-vw, coco",
+        ),
+        (
+            lambda c: c["cells"].update(x={"method": "magic", "target": "people-upright"}),
+            "cells.x.method: expected one of affine, affine-plain, aligned, aligned-animated, direct, ",
+        ),
+        (lambda c: c["cells"].update(x={"method": "aligned", "target": "coco"}), "found 'coco'"),
+        (
+            lambda c: c["cells"]["upright-everyday-flexpose-paper"].update(layers=[9]),
+            "layers: expected 1..8, f1..f4, all or mapping, found 9",
+        ),
+        (
+            lambda c: c["cells"]["upright-everyday-direct"].update(annotation_set_size=10**7),
+            "cells.upright-everyday-direct.annotation_set_size: expected at most",
+        ),
+        (lambda c: c["tables"]["table1"]["cells"].append("nowhere"), "tables.table1.cells: expected one of"),
+        (lambda c: c.update(seeds=0), "config: seeds"),
         (lambda c: c["grids"]["baselines"]["methods"].append("magic"), "grids.baselines.methods: expected one of"),
         (lambda c: c["tables"]["baselines"]["grids"].append("more"), "tables.baselines.grids: expected one of"),
         (

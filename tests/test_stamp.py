@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_keypoint_gan import OPTIONS, caches  # noqa: F401 - a fixture
+from test_detector_stages import OPTIONS, caches  # noqa: F401 - a fixture
 
 import flexpose_core
 from flexpose_core import stamp

@@ -4,7 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from test_keypoint_gan import CPU, NETWORKS, OPTIONS, SMALL, caches
+from test_detector_stages import OPTIONS, caches
+from test_keypoint_gan import CPU, NETWORKS, SMALL
 
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json

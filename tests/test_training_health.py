@@ -22,6 +22,7 @@ from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.train_detector import initialised
 from flexpose_core.training import loop
 from flexpose_core.training.checkpoint import load_weights, read_header
+from flexpose_core.training.eager import eager
 from flexpose_core.training.health import SUSPICIOUS, WEIGHTS, Health
 from flexpose_core.training.log import read_scalars
 from flexpose_core.training.loop import LoopOptions, train
@@ -115,7 +116,7 @@ class Exploding(Regression):
             torch.manual_seed(0)
             self.network = torch.nn.Linear(4, 1)
         self.networks = {"network": self.network}
-        self.optimisers = {"sgd": torch.optim.SGD(self.network.parameters(), 1e-2)}
+        self.optimisers = {"sgd": eager(torch.optim.SGD)(self.network.parameters(), 1e-2)}
         self.diverge_at, self.rate = diverge_at, rate
 
     def step(self, step, random):

@@ -15,6 +15,7 @@ from flexpose_core import seeds, streams
 from flexpose_core.errors import CheckpointError, OutputError, StoppedError, TrainingError
 from flexpose_core.training import resuming
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
+from flexpose_core.training.eager import Adam
 from flexpose_core.training.loop import LoopOptions, train, warmup_cosine, warmup_linear
 from flexpose_core.training.resuming import remove_checkpoints
 
@@ -28,7 +29,7 @@ class Regression:
             self.network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1))
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(0.9))
         self.networks = {"network": self.network, "average": self.average}
-        self.optimisers = {"adam": torch.optim.Adam(self.network.parameters(), 1e-2)}
+        self.optimisers = {"adam": Adam(self.network.parameters(), 1e-2)}
         self.stop_at, self.break_at, self.terminate_at = stop_at, break_at, terminate_at
         self.steps = []
 

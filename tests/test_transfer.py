@@ -6,6 +6,7 @@ import torch
 from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
 from flexpose_core.models.transfer import Transfer, TransferArchitecture, parse_layers
+from flexpose_core.training.eager import eager
 
 WIDTHS = {"mapping_widths": (8, 8), "synthesis_widths": (8, 8, 6, 6)}
 
@@ -49,7 +50,7 @@ def test_blocks_act_on_their_layer_alone(generator, z):
 def test_only_tau_learns(generator, z):
     transfer = Transfer.for_generator(generator, ["all", "mapping"], bias=True)
     before = {name: value.clone() for name, value in generator.state_dict().items()}
-    optimiser = torch.optim.SGD(transfer.parameters(), 0.1)
+    optimiser = eager(torch.optim.SGD)(transfer.parameters(), 0.1)
     generator(z, transfer).square().sum().backward()
     optimiser.step()
     assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())

@@ -155,7 +155,7 @@ def _check_cells(config: Config) -> None:
             # Raises if the method has nothing to choose.
             msgspec.structs.replace(origin.adaptation, layers="auto")
         elif cell.layers is not None:
-            config.generator.architecture.check_layers(cell.layers, f"{where}.layers")
+            config.generator.architecture.check_layers(cell.layers, f"config: {where}.layers")
         # A configuration laid over the default one still has its cells.
         if name in tabled and origin.adaptation is not None and origin.adaptation.joints == "own":
             _check_own_joints(config, cell.method)
