@@ -1,7 +1,7 @@
 """PyTorch's optimisers without its compiler.
 
-On their first step these import `torch._dynamo`, to stay out of what it compiles. Nothing is compiled here, and the import takes about
-as long as that of PyTorch itself, in each job that trains.
+On their first step these import `torch._dynamo`, to stay out of what it compiles. Nothing is compiled here, and in each job that
+trains the import takes about as long as that of PyTorch itself.
 """
 
 from __future__ import annotations
