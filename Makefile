@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CORES ?= all
 PROCESSES ?= 2
+# `dev,cluster` has the executors of clusters too.
+EXTRAS ?= dev
 BIN := $(VENV)/bin
 
 .PHONY: environment table1 tables report test test-slurm test-faults lint schema clean
@@ -16,8 +18,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	# The one that comes with Python 3.11 takes half as long again.
 	$(PIP_INSTALL) --upgrade pip
-	$(PIP_INSTALL) --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[$(EXTRAS)]'
 	touch $@
+	$(if $(findstring cluster,$(EXTRAS)),touch $(VENV)/.ready-cluster)
 
 table1: environment
 	$(BIN)/snakemake --cores $(CORES) results/table1.csv
