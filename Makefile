@@ -11,12 +11,12 @@ BIN := $(VENV)/bin
 
 environment: $(VENV)/.ready
 
-# Python compiles what is imported; compiling all that is installed would take as long as installing it.
+# Python compiles what is imported; compiling all that is installed would take as long as installing it. The pip that comes with
+# Python 3.11 takes half as long again as its successors.
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	# The one that comes with Python 3.11 takes half as long again.
 	$(PIP_INSTALL) --upgrade pip
 	$(PIP_INSTALL) --editable '.[$(EXTRAS)]'
 	touch $@

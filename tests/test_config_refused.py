@@ -24,7 +24,14 @@ from flexpose_core.options.config import load_config
             lambda c: c["cells"].update(x={"method": "magic", "target": "people-upright"}),
             "cells.x.method: expected one of affine, affine-plain, aligned, aligned-animated, direct, ",
         ),
-        (lambda c: c["cells"].update(x={"method": "aligned", "target": "coco"}), "found 'coco'"),
+        (
+            lambda c: c["cells"].update(x={"method": "aligned", "target": "coco"}),
+            "cells.x.target: expected one of everyday, faces-video,",
+        ),
+        (
+            lambda c: c["cells"]["upright-everyday-direct"].update(sources=["coco"]),
+            "cells.upright-everyday-direct.sources: expected one of everyday, faces-video,",
+        ),
         (
             lambda c: c["cells"]["upright-everyday-flexpose-paper"].update(layers=[9]),
             "layers: expected 1..8, f1..f4, all or mapping, found 9",

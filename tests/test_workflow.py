@@ -250,7 +250,7 @@ class TestBadInput:
         (project.folder / "config/wrong.yaml").write_text(yaml.safe_dump(config))
         done = project.snakemake("--dry-run", config="config/wrong.yaml")
         assert done.returncode != 0
-        lines = [line for line in done.stdout.splitlines() if "config: cells.x: expected one of" in line]
+        lines = [line for line in done.stdout.splitlines() if "config: cells.x.target: expected one of" in line]
         assert len(lines) == 1, done.stdout
         assert "found 'coco'" in lines[0]
         assert "Traceback" not in done.stdout

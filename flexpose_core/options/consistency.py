@@ -132,8 +132,9 @@ def _check_cells(config: Config) -> None:
         where = f"cells.{name}"
         known(cell.method, config.methods, f"{where}.method")
         method, origin = config.methods[cell.method], _origin(config, cell.method)
-        for dataset in (cell.target, *cell.sources):
-            known(dataset, config.datasets, where)
+        known(cell.target, config.datasets, f"{where}.target")
+        for source in cell.sources:
+            known(source, config.datasets, f"{where}.sources")
         if not config.datasets[cell.target].images:
             raise ConfigError(f"config: {where}.target: expected a dataset with images, found {cell.target!r}")
         needed = {
