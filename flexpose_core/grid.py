@@ -34,7 +34,8 @@ class Grid:
         self.config = config
         self.runs = runs_of(config)
         runs = list(self.runs.values())
-        self.pose_sets = {run.pose_set: run for run in reversed(runs)}
+        # By the run that they are named after, whatever other runs share them.
+        self.pose_sets = {run.pose_set: run for run in reversed(runs) if run.pose_set in (run.name, run.cell_name)}
         self.guidance_sets = {run.guidance: run for run in reversed(runs) if run.method.guidance}
         self.priors = {run.prior: run for run in reversed(runs) if run.sources}
         self._plain: dict[tuple[str, str], Any] = {}

@@ -21,7 +21,7 @@ TIMES = "s\th:m:s\tmax_rss\tmean_load\n"
 
 @pytest.fixture(scope="module")
 def grid():
-    return Grid(load_config(raw_config() | {"sample_shards": 2}))
+    return Grid(load_config(raw_config("config/experiments.yaml") | {"sample_shards": 2}))
 
 
 @pytest.mark.parametrize(

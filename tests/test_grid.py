@@ -68,14 +68,7 @@ def test_every_baseline_is_run_on_every_pair_of_table1():
     assert kinds == {"source", "mixup", "kde", "similarity", "affine", "nearest", "pca"}
     for target in ("people-upright", "people-all"):
         alone = {cell.method for cell in cells if cell.target == target and not cell.sources}
-        own = {
-            "mixup-pairs",
-            "mixup-chosen",
-            "mixup-chosen-pairs",
-            "mixup-animated",
-            "mixup-renewed",
-            "aligned-animated",
-        }
+        own = {"mixup-pairs", "mixup-renewed"}
         assert alone == {"aligned", "mixup", "mixup-plain", "kde", "kde-plain", "supervised", *own}
     # On one pair besides.
     besides = set(config.grids["without-symmetry"].methods)
@@ -97,6 +90,21 @@ def test_every_baseline_is_run_on_every_pair_of_table1():
         assert {c.method for c in same} == methods
         # The same size and shots for all methods of a pair, or they could not be compared.
         assert {(c.annotation_set_size, c.shots) for c in same} == {(cell.annotation_set_size, cell.shots)}
+
+
+def test_experiments_have_the_pairs_of_the_baselines():
+    usual, config = load_config(raw_config()), load_config(raw_config("config/experiments.yaml"))
+    assert config.grids["replaced"].pairs == usual.grids["baselines"].pairs
+    assert config.grids["replaced-without-source"].pairs == usual.grids["shots-alone"].pairs
+    assert not {config.cells[name].method for name in config.tables["experiments"].cells} & {
+        usual.cells[name].method for name in usual.tabled if usual.cells[name].method != "aligned"
+    }
+    # Between them they have all methods.
+    assert {cell.method for cell in config.cells.values()} == set(config.methods)
+    # What is laid over the default makes none of its cells anew.
+    before, after = Grid(usual), Grid(config)
+    for function in ("cell_config", "cell_params", "detector_params"):
+        assert all(getattr(before, function)(name) == getattr(after, function)(name) for name in before.runs)
 
 
 def test_plain_methods_differ_in_symmetry_alone():
@@ -139,7 +147,7 @@ def test_poses_are_shared_by_runs_that_differ_in_labels_alone():
 
 
 def test_chosen_poses_come_from_the_run_that_is_alike_but_for_its_method():
-    raw = raw_config()
+    raw = raw_config("config/experiments.yaml")
     raw["seeds"] = 2
     grid = Grid(load_config(raw))
     run = grid.run("upright-studio-flexpose-chosen_s1")
@@ -295,7 +303,7 @@ def test_a_cells_own_configuration_leaves_out_what_it_does_not_depend_on():
     ],
 )
 def test_options_of_animating_count_for_those_that_animate_so(option, supervisions):
-    raw = raw_config()
+    raw = raw_config("config/experiments.yaml")
     before = Grid(load_config(raw))
     raw["animation"] = option
     after = Grid(load_config(raw))
