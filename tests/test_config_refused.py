@@ -125,7 +125,7 @@ from flexpose_core.options.config import load_config
         ),
         (
             lambda c: c.update(sampling={"keep": 0.5}),
-            "sampling.keep: expected 1, as 'tgan-plain' draws no images to choose by, found 0.5",
+            "sampling.keep: expected 1, as 'flexpose-auto' draws no images to choose by, found 0.5",
         ),
         (
             lambda c: c["methods"]["flexpose-auto"]["adaptation"].update(
