@@ -30,6 +30,15 @@ def test_distance_rendering_equals_brute_force(skeleton):
     np.testing.assert_allclose(found, expected, atol=0.03)
 
 
+@pytest.mark.parametrize("skeleton", [BODY15, FACE68], ids=lambda s: s.name)
+def test_distances_are_drawn_alike_with_gradients_and_without(skeleton):
+    poses = torch.tensor(random_poses(7, len(skeleton)))
+    poses[0] = 0.3  # bones without length, all as near
+    differentiated = differentiable.draw_distances(poses.clone().requires_grad_(), skeleton, 24, decay=0.05)
+    assert differentiated.requires_grad
+    assert torch.equal(differentiable.draw_distances(poses, skeleton, 24, decay=0.05), differentiated)
+
+
 def test_one_channel_lines_cover_what_is_near_a_bone():
     pose = random_poses(1)
     image = differentiable.draw_lines(torch.tensor(pose), BODY15, 64, channels=1)[0, 0].numpy()

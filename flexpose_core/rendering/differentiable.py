@@ -66,20 +66,22 @@ def draw_distances(poses: Tensor, skeleton: Skeleton, size: int, decay: float) -
     (B, 1, size, size) in -1..1.
     """
     x, y = _pixel_centres(poses, size)
+    differentiated = poses.requires_grad and torch.is_grad_enabled()
     with torch.no_grad():
-        nearest = poses.new_full((len(poses), size, size), torch.inf)
-        winner = torch.zeros(len(poses), size, size, dtype=torch.long, device=poses.device)
+        squared = poses.new_full((len(poses), size, size), torch.inf)
+        nearest = torch.zeros(len(poses), size, size, dtype=torch.long, device=poses.device)
         for bone, (start, end) in enumerate(skeleton.bone_ends.tolist()):
-            squared = _squared_distance(x, y, poses[:, start], poses[:, end])
-            winner.masked_fill_(squared < nearest, bone)
-            nearest = torch.minimum(nearest, squared)
-    ends = torch.as_tensor(skeleton.bone_ends, device=poses.device)
-    batch = torch.arange(len(poses), device=poses.device)[:, None]
-    flat = winner.flatten(1)
-    # A bone's two ends beside each other: one gather instead of four.
-    lines = torch.cat([poses[:, ends[:, 0]], poses[:, ends[:, 1]]], dim=2)[batch, flat].view(len(poses), size, size, 4)
-    ax, ay, bx, by = lines.unbind(-1)
-    squared = _squared_distance_to(x, y, ax, ay, bx - ax, by - ay)
+            to_bone = _squared_distance(x, y, poses[:, start], poses[:, end])
+            if differentiated:
+                nearest.masked_fill_(to_bone < squared, bone)
+            squared = torch.minimum(squared, to_bone)
+    if differentiated:
+        ends = torch.as_tensor(skeleton.bone_ends, device=poses.device)
+        batch = torch.arange(len(poses), device=poses.device)[:, None]
+        # A bone's two ends beside each other: one gather instead of four.
+        bones = torch.cat([poses[:, ends[:, 0]], poses[:, ends[:, 1]]], dim=2)
+        ax, ay, bx, by = bones[batch, nearest.flatten(1)].view(len(poses), size, size, 4).unbind(-1)
+        squared = _squared_distance_to(x, y, ax, ay, bx - ax, by - ay)
     return (torch.exp(-(squared + _TINY).sqrt() / decay) * 2 - 1)[:, None]
 
 

@@ -115,7 +115,9 @@ def train(
     ):
         for step in range(first, steps):
             scalars = objective.step(step, StepRandom(seed, stage, step))
-            gradients = gradient_norms(objective.optimisers) | getattr(objective, "unclipped", {})
+            known = getattr(objective, "unclipped", {})
+            unknown = {name: one for name, one in objective.optimisers.items() if f"gradient/{name}" not in known}
+            gradients = gradient_norms(unknown) | known
             # Detached, or what the losses were computed from would be kept as well.
             unseen.append((step, {name: value.detach() for name, value in (scalars | gradients).items()}))
             bar.update()
