@@ -17,7 +17,7 @@ try:
 except FlexPoseError as error:
     raise WorkflowError(str(error))
 
-# What is planned stays until the end, by millions of objects: looking for garbage among them so often takes a tenth of the time.
+# What is planned stays until the end, by millions of objects: looking for garbage among them so often takes a seventh of the time.
 gc.freeze()
 gc.set_threshold(100_000, 50, 50)
 
