@@ -14,6 +14,7 @@ from conftest import ROOT
 from test_adaptation import FAST, files, run_stage, small_generator, small_regressor
 
 from flexpose_core import streams
+from flexpose_core.devices import mixed_precision
 from flexpose_core.errors import DataError
 from flexpose_core.models.keypoint_gan import Detector, ImageToSkeleton, SkeletonToKeypoints
 from flexpose_core.options.detector import DetectorOptions
@@ -148,8 +149,10 @@ def test_samples_have_the_joints_of_the_method(files):
     (files / "shots.txt").write_text("no place")
     generator = small_generator()
     z = torch.randn(120, generator.architecture.latent_width, generator=streams.torch_generator(0, "explorer"))
+    with torch.no_grad(), mixed_precision(z.device):  # as the page's, where the processor has bfloat16
+        read = small_regressor().eval()(generator(z))
     with torch.no_grad():
-        own, read = generator.pose(z), small_regressor().eval()(generator(z))
+        own = generator.pose(z)
     for joints, expected in {"own": own, "read": read}.items():
         samples = json.loads(Page(page_of_a_fit(files, {}, joints).read_text()).data)["samples"]
         np.testing.assert_allclose(samples["source"], expected.numpy(), atol=1e-3)

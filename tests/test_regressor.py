@@ -48,6 +48,12 @@ def test_soft_argmax_of_two_equal_peaks_is_half_way():
     torch.testing.assert_close(soft_argmax(heat), torch.tensor([[[4.5 / 8, 2.5 / 4]]]))
 
 
+def test_soft_argmax_is_in_single_precision_under_autocast():
+    heat = 4 * torch.randn(8, 15, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(soft_argmax(heat), soft_argmax(heat.double()).float(), atol=1e-6, rtol=0)
+
+
 @settings(max_examples=50)
 @given(x=st.floats(0.07, 0.93), y=st.floats(0.07, 0.93))
 def test_the_cross_entropy_is_least_where_the_soft_argmax_is_the_joint(x, y):

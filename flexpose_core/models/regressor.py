@@ -23,7 +23,9 @@ def soft_argmax(heat: Tensor) -> Tensor:
     weight = heat.flatten(2).softmax(2).unflatten(2, (height, width))
     x = (torch.arange(width, dtype=heat.dtype, device=heat.device) + 0.5) / width
     y = (torch.arange(height, dtype=heat.dtype, device=heat.device) + 0.5) / height
-    return torch.stack([weight.sum(2) @ x, weight.sum(3) @ y], dim=-1)
+    # In full precision also under autocast: in bfloat16 positions are multiples of 1/256, half a pixel of 128.
+    with torch.autocast(heat.device.type, enabled=False):
+        return torch.stack([weight.sum(2) @ x, weight.sum(3) @ y], dim=-1)
 
 
 class Regressor(nn.Module):
