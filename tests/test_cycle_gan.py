@@ -18,6 +18,7 @@ from flexpose_core.rendering.pictures import to_uint8
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.train_cycle_gan import build_objective, load_painter, poses_apart, train_cycle_gan
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.health import weights_norm
 from flexpose_core.training.objectives.cycle_gan import CycleGanObjective, ImageBuffer, cycle_loss, least_squares
 from flexpose_core.training.objectives.eta import PosePrior
 from flexpose_core.training.objectives.keypoint_gan import Frames
@@ -117,6 +118,12 @@ class TestBuffer:
         assert torch.equal(everything, once)
         old = torch.cat(given).flatten() != torch.arange(800.0)
         assert abs(float(old[50:].float().mean()) - 0.5) < 0.06
+
+    def test_its_pictures_are_no_weights(self):
+        buffer = ImageBuffer(5, (3,))
+        buffer.exchange(1e6 * torch.ones(5, 3), StepRandom(0, "test", 0))
+        judge = nn.Linear(2, 2)
+        assert weights_norm({"judge": judge, "people": buffer}) == weights_norm({"judge": judge})
 
     def test_without_places_it_keeps_nothing(self):
         fresh = torch.rand(3, 2)

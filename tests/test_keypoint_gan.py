@@ -73,6 +73,19 @@ def _parameters(objective: KeypointGanObjective) -> dict[str, torch.Tensor]:
     }
 
 
+def test_a_companion_is_seen_without_its_own_background():
+    """Crops of a sequence need not show the same part of the scene."""
+    objective = _objective()
+    # Every frame shows nothing but its background, which no two of them share.
+    scenes = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (12, 3, 16, 16), np.uint8))
+    objective.frames = Frames(scenes, scenes, torch.arange(12), torch.arange(12) % 2)
+    seen = []
+    objective.psi.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
+    objective.step(0, StepRandom(0, "keypoint_gan", 0))
+    assert len(seen) == 1
+    assert seen[0].abs().max() == 0
+
+
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
 @pytest.mark.parametrize("size", [32, 64])
 def test_shapes_and_ranges(skeleton, size):

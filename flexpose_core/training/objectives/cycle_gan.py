@@ -59,6 +59,7 @@ class ImageBuffer(nn.Module):
 
     images: Tensor
     held: Tensor
+    watched = False  # pictures are no weights
 
     def __init__(self, size: int, shape: tuple[int, ...]) -> None:
         super().__init__()

@@ -172,7 +172,7 @@ class KeypointGanObjective:
         cast(Detector, self.average.module).phi.reach = self.phi.reach
         rows = random.indices(options.batch, len(self.frames.images))
         images, backgrounds = self.frames.take(rows, device)
-        others, _ = self.frames.take(self.companions.draw(rows, random), device)
+        others, behind = self.frames.take(self.companions.draw(rows, random), device)
         poses = self.prior.draw(options.batch, options.jitter, random)
 
         with mixed_precision(device, self.mixed):
@@ -180,7 +180,7 @@ class KeypointGanObjective:
             keypoints = self.eta(made)
         redrawn = self._draw(keypoints)
         with mixed_precision(device, self.mixed):
-            rebuilt = self.psi(redrawn, others - backgrounds, backgrounds)
+            rebuilt = self.psi(redrawn, others - behind, backgrounds)
             score = self.discriminator(made)
         reconstruction = reconstruction_loss(rebuilt, images, error=options.reconstruction_error)
         adversarial = least_squares(score, 1.0)
