@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 
 import torch
@@ -49,7 +49,24 @@ def computes_bfloat16(device: torch.device) -> bool:
     return any(able.get(name, False) for name in _BFLOAT16)
 
 
-def arithmetic(device: torch.device) -> str:
-    """Return what numbers computed there depend on beside the libraries, such as "AVX512 with bfloat16"."""
+def arithmetic(device: torch.device, mixed: bool = True) -> str:
+    """Return what numbers computed there depend on beside the libraries, such as "AVX512 with bfloat16".
+
+    Parameters
+    ----------
+    mixed
+        Whether bfloat16 is allowed.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return f"{name} {'with' if computes_bfloat16(device) else 'without'} bfloat16"
+    return f"{name} {'with' if mixed and computes_bfloat16(device) else 'without'} bfloat16"
+
+
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """Keep convolutions of float32 from GPUs' TensorFloat-32, which has ten bits of mantissa and is PyTorch's default."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

@@ -38,6 +38,26 @@ def test_processors_that_only_imitate_bfloat16_are_spared_it(monkeypatch, able, 
     assert devices.arithmetic(CPU).endswith(" with bfloat16" if expected == torch.bfloat16 else " without bfloat16")
 
 
+def test_what_may_not_be_in_bfloat16_is_not_said_to_be(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert devices.arithmetic(CPU).endswith(" with bfloat16")
+    assert devices.arithmetic(CPU, mixed=False).endswith(" without bfloat16")
+
+
+def test_single_precision_is_not_tensorfloat_and_ends():
+    before, inside = torch.backends.cudnn.allow_tf32, []
+
+    @devices.single_precision()
+    def failing():
+        inside.append(torch.backends.cudnn.allow_tf32)
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
+    assert inside == [False]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 def test_a_torch_that_does_not_know_its_processor_computes_in_single_precision(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert product_type() == torch.float32

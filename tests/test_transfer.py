@@ -32,6 +32,22 @@ def test_the_start_is_the_identity_to_the_bit(generator, z, layers, bias):
         assert torch.equal(generator(z, transfer), generator(z))
 
 
+def test_codes_and_poses_are_in_full_precision_under_autocast(generator, z):
+    transfer = Transfer.for_generator(generator, ["all", "mapping"], bias=True)
+    with torch.no_grad():
+        for parameter in transfer.parameters():
+            parameter.add_(1e-4 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
+    w, codes = generator.map(z, transfer), generator.styles(generator.map(z, transfer), transfer)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(generator.map(z, transfer), w)
+        for code, expected in zip(generator.styles(w, transfer), codes, strict=True):
+            assert torch.equal(code, expected)
+        if generator.f.kind == "pose":
+            assert torch.equal(generator.pose(z, transfer), generator.f.pose(z, transfer).float())
+            assert generator.pose(z, transfer).dtype == torch.float32
+    assert not torch.equal(codes[0], generator.styles(w)[0])
+
+
 def test_blocks_act_on_their_layer_alone(generator, z):
     transfer = Transfer.for_generator(generator, [3, 5], bias=True)
     with torch.no_grad():

@@ -65,7 +65,9 @@ class Regressor(nn.Module):
         fine, middle, x = self.features(images)
         for layer, level in zip(self.up, (middle, fine), strict=True):
             x = F.leaky_relu(layer(torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), level], dim=1)), _SLOPE)
-        return self.heat(x).float() * self.sharpness
+        # In full precision also under autocast: rounded logits move positions by a tenth of a pixel.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.heat(x.to(self.heat.weight.dtype)) * self.sharpness
 
     def forward(self, images: Tensor) -> Tensor:
         return soft_argmax(self.heat_maps(images))

@@ -74,15 +74,17 @@ class MappingNetwork(nn.Module):
 
     def hidden(self, z: Tensor, transfer: Transfer | None) -> Tensor:
         """Return the output of the last layer, each layer's output given to τ."""
-        hidden = normalise(z) if self.kind == "mlp" else z
-        for number, layer in enumerate(self.layers, start=1):
-            hidden = layer(hidden)
-            if self.kind == "mlp" or number < len(self.layers):
-                hidden = F.leaky_relu(hidden, _SLOPE)
-                if self.kind == "mlp":
-                    hidden = hidden * _GAIN
-            if transfer is not None:
-                hidden = transfer.mapping(number, hidden)
+        # In full precision also under autocast: a pose's coordinates would be multiples of 1/256, half a pixel of 128.
+        with torch.autocast(z.device.type, enabled=False):
+            hidden = normalise(z) if self.kind == "mlp" else z
+            for number, layer in enumerate(self.layers, start=1):
+                hidden = layer(hidden)
+                if self.kind == "mlp" or number < len(self.layers):
+                    hidden = F.leaky_relu(hidden, _SLOPE)
+                    if self.kind == "mlp":
+                        hidden = hidden * _GAIN
+                if transfer is not None:
+                    hidden = transfer.mapping(number, hidden)
         return hidden
 
     def pose(self, z: Tensor, transfer: Transfer | None = None) -> Tensor:
@@ -113,8 +115,8 @@ class StyledConvolution(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         weight = self.convolution.kernel()
-        style = style.float()
-        demodulation = torch.rsqrt(style.square() @ weight.square().sum((2, 3)).t() + _TINY)
+        with torch.autocast(x.device.type, enabled=False):
+            demodulation = torch.rsqrt(style.square() @ weight.square().sum((2, 3)).t() + _TINY)
         # Before there are four times as many pixels, which changes nothing but the rounding.
         x = x * style[:, :, None, None].to(x.dtype)
         if self.upsample:
@@ -174,9 +176,11 @@ class StyleGenerator(nn.Module):
 
     def styles(self, w: Tensor, transfer: Transfer | None = None) -> list[Tensor]:
         """Return the style codes τ_l(A_l(w)), one (B, style_widths[l - 1]) a layer."""
-        codes = [affine(w) for affine in self.affines]
-        if transfer is not None:
-            codes = [transfer.style(layer, code, w) for layer, code in enumerate(codes, start=1)]
+        # In full precision also under autocast, or the small steps that τ leaves I by would be lost to rounding.
+        with torch.autocast(w.device.type, enabled=False):
+            codes = [affine(w) for affine in self.affines]
+            if transfer is not None:
+                codes = [transfer.style(layer, code, w) for layer, code in enumerate(codes, start=1)]
         return codes
 
     def synthesize(self, styles: list[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import torch
 
-from flexpose_core.devices import pick_device
+from flexpose_core.devices import pick_device, single_precision
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json, write_json
 from flexpose_core.measures.detection import better_labelling, detection_metrics, mean_pose_floor
@@ -120,7 +120,8 @@ def predict(detector: Detector, frames: Frames, device: torch.device) -> np.ndar
     """Return keypoints (N, K, 2) float32 in 0..1 for all frames, in single precision."""
     detector.eval()
     batches = torch.arange(len(frames.images)).split(_BATCH)
-    return np.concatenate([detector(*frames.take(rows, device)).cpu().numpy() for rows in batches])
+    with single_precision():
+        return np.concatenate([detector(*frames.take(rows, device)).cpu().numpy() for rows in batches])
 
 
 def compare(predicted: np.ndarray, split: PoseSet) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 
 from flexpose_core import seeds
 from flexpose_core.anatomy import anatomy_of
-from flexpose_core.devices import pick_device
+from flexpose_core.devices import arithmetic, pick_device
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest
 from flexpose_core.models.keypoint_gan import Detector, ImageToSkeleton, SkeletonToKeypoints
@@ -122,7 +122,8 @@ def train_animated(
         ]
     )
     train(objective, steps, "animated", seed, work, identity, loop)
-    save_detector(out_weights, {"detector": objective.average.module}, description, seed, steps, device)
+    computed = arithmetic(device, options.mixed_precision)
+    save_detector(out_weights, {"detector": objective.average.module}, description, seed, steps, computed)
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def train_detector(
         train(objective, steps, "keypoint_gan", seed, work, identity, loop)
 
     networks = {"detector": objective.average.module, **({} if supervision == "alone" else {"psi": psi})}
-    save_detector(out_weights, networks, description, seed, steps, device)
+    save_detector(out_weights, networks, description, seed, steps, arithmetic(device, options.mixed_precision))
 
 
 def save_detector(
@@ -169,19 +169,19 @@ def save_detector(
     description: dict[str, Any],
     seed: int,
     steps: int,
-    device: torch.device,
+    computed: str,
 ) -> None:
     """Write what `stages.evaluate.load_detector` loads: "detector", Φ and η as one network, and "psi", Ψ, if it was trained.
 
     Parameters
     ----------
-    device
-        Where they were trained.
+    computed
+        The `devices.arithmetic` of their training.
     """
     tensors = {
         f"{part}.{name}": value for part, network in networks.items() for name, value in network.state_dict().items()
     }
-    stated = {"seed": seed, "steps": steps, "arithmetic": arithmetic(device)}
+    stated = {"seed": seed, "steps": steps, "arithmetic": computed}
     save_weights(out, tensors, DETECTOR_KIND, description, stated)
 
 

@@ -33,10 +33,16 @@ def linear_weights(network: nn.Module) -> list[nn.Parameter]:
     return [cast(nn.Parameter, module.weight) for module in network.modules() if isinstance(module, nn.Linear)]
 
 
-def muon(parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Muon:
-    """Return Muon, its step's root mean square a fifth of the rate whatever the matrix's shape (Liu et al. 2025, Eq. 4)."""
+def muon(parameters: Iterable[nn.Parameter], rate: float, mixed: bool = True) -> torch.optim.Muon:
+    """Return Muon, its step's root mean square a fifth of the rate whatever the matrix's shape (Liu et al. 2025, Eq. 4).
+
+    Parameters
+    ----------
+    mixed
+        Whether it may compute in bfloat16, where the device does.
+    """
     parameters = list(parameters)
-    native = computes_bfloat16(parameters[0].device)
+    native = mixed and computes_bfloat16(parameters[0].device)
     kind = eager(torch.optim.Muon if native else SinglePrecisionMuon)
     return kind(parameters, rate, weight_decay=0.0, momentum=_MOMENTUM, adjust_lr_fn="match_rms_adamw")
 

@@ -85,8 +85,8 @@ class DistillationObjective:
         rate = options.learning_rate
         self.rates = {"convolutions": rate, "affines": LINEAR_RATE * rate, "others": OTHERS_RATE * rate}
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "convolutions": muon(convolutions, self.rates["convolutions"]),
-            "affines": muon(affines, self.rates["affines"]),
+            "convolutions": muon(convolutions, self.rates["convolutions"], mixed),
+            "affines": muon(affines, self.rates["affines"], mixed),
             "others": adam([*others(generator, convolutions, affines), *heads.parameters()], self.rates["others"]),
         }
 

@@ -71,7 +71,7 @@ class RegressionObjective:
         self.networks: dict[str, nn.Module] = {"regressor": regressor}
         self.rates = {"convolutions": options.learning_rate, "others": OTHERS_RATE * options.learning_rate}
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "convolutions": muon(convolutions, self.rates["convolutions"]),
+            "convolutions": muon(convolutions, self.rates["convolutions"], mixed),
             "others": adam(others(regressor, convolutions), self.rates["others"]),
         }
 
