@@ -49,6 +49,12 @@ def test_every_set_has_its_size_repeats_and_holds_the_guidance_but_for_the_bare_
     assert rows_of(MIXUP, poses).all() == (kind != "source")
 
 
+@pytest.mark.parametrize("kind", ["kde", "affine", "pca"])
+def test_how_one_shot_varies_is_not_known(kind):
+    with pytest.raises(DataError, match=rf"baseline {kind}: expected two shots or more, .* found 1"):
+        baseline_poses(BaselineOptions(kind=kind), SOURCE, SHOTS[:1], 1, MIXUP, 300, RNG(0))
+
+
 def test_the_bare_source_is_distinct_source_poses():
     poses = compose("source", 500)
     np.testing.assert_array_equal(np.sort(poses, axis=0), np.sort(SOURCE, axis=0))

@@ -99,6 +99,16 @@ def test_hidden_joints_count_nowhere():
     json.dumps(clean, allow_nan=False)
 
 
+def test_one_visible_joint_has_no_box_to_be_measured_by():
+    truth, visibility = _poses(3, 4), np.zeros((4, 15), np.uint8)
+    visibility[:2, 4], visibility[2:] = 1, 1
+    found = detection_metrics(truth, truth, visibility, BODY15)
+    assert found["samples_without_box"] == 2
+    assert set(found["as_is"]["pck"].values()) == {1.0}
+    alone = detection_metrics(truth[:2], truth[:2], visibility[:2], BODY15)
+    assert set(alone["as_is"]["pck"].values()) == {0.0}
+
+
 def test_labels_swap_by_sample_and_only_when_better():
     truth = _poses(0, 4)
     predicted = truth.copy()

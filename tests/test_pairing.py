@@ -67,6 +67,18 @@ def test_planted_bone_ratios_are_found(skeleton):
     np.testing.assert_allclose(found, found[skeleton.tree_flip_permutation])
 
 
+def test_two_joints_in_one_place_have_no_length_to_scale():
+    """As in annotations with one joint where we have two."""
+    source, anchors = walkers(300, 6), walkers(40, 7)
+    joined = source.copy()
+    start, end = BODY15.tree_ends[3]
+    joined[:, end] = joined[:, start]
+    assert bone_lengths(joined, BODY15)[:, 3].max() == 0
+    for pair in ((joined, anchors), (source, joined[:40]), (joined, joined[:40])):
+        assert np.isfinite(fit_bone_ratios(*pair, 12, BODY15, AlignmentOptions())).all()
+        assert np.isfinite(align(*pair, 12, BODY15, AlignmentOptions(), np.random.default_rng(0))).all()
+
+
 def test_shrinkage_keeps_the_size_and_drops_the_rest():
     source = walkers(300, 6)
     anchors = 0.5 * walkers(100, 7)

@@ -57,10 +57,10 @@ STANCE = np.array(
 """A person of 102 px who stands, in BODY15's order."""
 
 
-def read_as(root, still, split="train"):
+def read_as(root, still, split="train", pictures="frames"):
     files = {"train": "a.json", "test": "test.json"}
     options = KeypointsJsonOptions(
-        root=str(root), pictures="frames", images=True, image_format="png", held_out=0.0, still_cameras=still, **files
+        root=str(root), pictures=pictures, images=True, image_format="png", held_out=0.0, still_cameras=still, **files
     )
     batches, counts = read(options, split)
     assert counts["kept"] == {"train": 2 * EACH + 4, "test": 6}[split]
@@ -93,6 +93,14 @@ def test_a_split_of_few_pictures_has_the_scenes_of_all(root):
     for row, name in enumerate(part.source):
         assert part.backgrounds[row] == whole.backgrounds[place[str(name)]]
         assert part.sequence[row] == whole.sequence[place[str(name)]]
+
+
+@pytest.mark.parametrize("pictures", ["frames/", "./frames", "left/../frames"])
+def test_cameras_are_told_apart_however_their_folder_is_written(root, pictures):
+    usual, found = read_as(root[0], True), read_as(root[0], True, pictures=pictures)
+    np.testing.assert_array_equal(found.sequence, usual.sequence)
+    np.testing.assert_array_equal(found.source, usual.source)
+    assert list(found.backgrounds) == list(usual.backgrounds)
 
 
 def test_scenes_do_not_depend_on_how_the_file_is_read(root, monkeypatch):

@@ -79,7 +79,7 @@ class KeypointsJsonReader:
     def _videos(self, batches: Sequence[RawBatch], split: str) -> Iterator[RawBatch]:
         """Yield all batches of a split as one, a sequence a folder, each with its pictures of all splits."""
         names = {
-            f"{self.folders[name]}/{image.file_name}".lstrip("/")
+            self._name(name, image.file_name, f"{self.root / file}: images")
             for name, file in self.files.items()
             if file is not None
             for image in CocoJson(inside(self.root, file, name)).images.values()
@@ -96,15 +96,12 @@ class KeypointsJsonReader:
         if batches:
             whole = joined(batches, footage)
             sources = whole.source if whole.source is not None else ()
-            yield replace(whole, sequence=np.array([number.get(_folder_of(name), -1) for name in sources], np.int32))
+            places = [number[_folder_of(name)] if name else -1 for name in sources]
+            yield replace(whole, sequence=np.array(places, np.int32))
 
     def _batch(self, rows: JsonRows, split: str, unit: str) -> RawBatch:
         stated = f"{self.root / unit}: images"
-        folder = self.folders[split]
-        sources = [
-            name_inside(f"{folder}/{image.file_name}".lstrip("/") if image.file_name else "", stated)
-            for image in rows.images
-        ]
+        sources = [self._name(split, image.file_name, stated) for image in rows.images]
         pictures = None
         if self.with_images:
             pictures = tuple(Picture(inside(self.root, source, stated)) for source in sources)
@@ -117,6 +114,10 @@ class KeypointsJsonReader:
             pictures=pictures,
             dropped=rows.dropped,
         )
+
+    def _name(self, split: str, file_name: str, stated: str) -> str:
+        """Return a picture's path below the root in its shortest form, "" for none."""
+        return name_inside(f"{self.folders[split]}/{file_name}".lstrip("/") if file_name else "", stated)
 
     def _mapped(self, rows: JsonRows, unit: str) -> np.ndarray:
         if not len(rows.index):

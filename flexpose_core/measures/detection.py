@@ -43,9 +43,13 @@ def box_sides(truth: np.ndarray, visibility: np.ndarray) -> np.ndarray:
 
 
 def pck(squared: np.ndarray, sides: np.ndarray, visibility: np.ndarray, threshold: float) -> float:
-    """Return PCK: the share of all samples' visible joints nearer than `threshold` × their sample's box side."""
+    """Return PCK: the share of visible joints nearer than `threshold` × their sample's box side, 0 if there are none.
+
+    A sample with one visible joint has no box, and does not count.
+    """
     near = np.sqrt(squared) < threshold * sides[:, None]
-    return float(near[visibility.astype(bool)].mean())
+    counted = visibility.astype(bool) & (sides > 0)[:, None]
+    return float(near[counted].mean()) if counted.any() else 0.0
 
 
 def joint_distances(squared: np.ndarray, visibility: np.ndarray, skeleton: Skeleton) -> dict[str, float | None]:
@@ -83,7 +87,8 @@ def detection_metrics(
     Returns
     -------
     "as_is" and, after `better_labelling`, "flip_aware", each with "mse" (px²), "mean_distance" (px), "pck" (threshold as
-    text → 0..1) and "joint_distance" (joint → px or None); "samples" and "visible_joints" count what was averaged over.
+    text → 0..1) and "joint_distance" (joint → px or None); "samples" and "visible_joints" count what was averaged over,
+    "samples_without_box" those with one visible joint or none, which PCK leaves out.
 
     Raises
     ------
@@ -108,6 +113,7 @@ def detection_metrics(
     relabelled = better_labelling(hidden_safe, truth, visibility, skeleton)
     sides = box_sides(truth, visibility)
     result: dict[str, Any] = {"samples": len(truth), "visible_joints": int(seen.sum())}
+    result["samples_without_box"] = int((sides == 0).sum())
     for name, labelled in (("as_is", hidden_safe), ("flip_aware", relabelled)):
         squared = squared_distances(labelled, truth)
         result[name] = {

@@ -94,13 +94,14 @@ def fit_bone_ratios(
     ratio. The mean ratio is taken as it is; the deviation of each bone from it is shrunk by M / (M + κ).
     """
     own = bone_lengths(source, skeleton)
-    wanted = bone_lengths(anchors, skeleton).mean(axis=0)
+    # Two of our joints may be one of the source's, and the bone between them of length 0.
+    wanted = np.maximum(bone_lengths(anchors, skeleton).mean(axis=0), SHORTEST_BONE)
     target = _without_place_and_size(anchors, skeleton)
     ratios = np.ones(own.shape[1])
     for _ in range(options.bone_rounds):
         scaled = _without_place_and_size(scale_bones(source, ratios, skeleton), skeleton)
         nearest = cdist(target, scaled, "sqeuclidean").argmin(axis=1)
-        found = own[nearest].mean(axis=0)
+        found = np.maximum(own[nearest].mean(axis=0), SHORTEST_BONE)
         overall = np.log(wanted.sum() / found.sum())
         deviation = np.log(wanted / found) - overall
         deviation = (deviation + deviation[skeleton.tree_flip_permutation]) / 2

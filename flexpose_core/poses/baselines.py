@@ -19,6 +19,8 @@ from flexpose_core.poses.pairing import assigned_pairs
 
 # Directions in which the shots spread less than this fraction of their widest spread are rounding errors.
 _FLAT = 1e-4
+_VARYING = ("affine", "kde", "pca")
+"""What asks how the shots vary."""
 
 
 def baseline_poses(
@@ -46,7 +48,7 @@ def baseline_poses(
     Raises
     ------
     DataError
-        If the source has too few poses for a kind that takes each of them once.
+        If the source has too few poses for a kind that takes each of them once, or the shots are too few to vary.
     """
     if options.kind == "mixup":
         return repeated(mixup, size, rng)
@@ -58,6 +60,10 @@ def baseline_poses(
     count = size - len(mixup)
     if options.kind in ONE_EACH and count > len(source):
         raise DataError(f"baseline {options.kind}: expected at least {count} source poses, found {len(source)}")
+    if options.kind in _VARYING and len(shots) < 2:
+        raise DataError(
+            f"baseline {options.kind}: expected two shots or more, mirror images counted, found {len(shots)}"
+        )
     if options.kind == "kde":
         made = kernel_density(shots, count, options.bandwidth, rng)
     elif options.kind == "pca":
