@@ -200,6 +200,11 @@ class Grid:
             "tables": {},
         }
 
+    def shares_guidance(self, run: Run) -> bool:
+        """Return whether the run that a run's poses are named after has the same shots, or neither has any."""
+        ways = {way.guidance if way.method.guidance else None for way in (run, self.pose_sets[run.pose_set])}
+        return len(ways) == 1
+
     def behind(self, run: Run) -> list[Run]:
         """Return the runs whose poses or detector a run depends on, the first one first, and itself at the end."""
         owner = self.pose_sets[run.pose_set]
@@ -267,7 +272,19 @@ class Grid:
     def painted_people_params(self) -> dict[str, Any]:
         """Return what Figure 5 depends on beside its cell; nothing if it is not made."""
         options = self.config.figures.figure5
-        return plain({"cycle_gan": options.cycle_gan, "people": options.people, "seed": 0}) if options else {}
+        if options is None:
+            return {}
+        device = self._detector(self.figure_run("figure5")).device
+        return plain({"cycle_gan": options.cycle_gan, "people": options.people, "seed": 0, "device": device})
+
+    def figure6_params(self) -> dict[str, Any]:
+        """Return what Figure 6 depends on beside its files; nothing if it is not made."""
+        cells = list(self.config.figures.figure6)
+        return {"cells": cells, "device": self._detector(self.run(f"{cells[0]}_s0")).device} if cells else {}
+
+    def explorer_params(self) -> dict[str, Any]:
+        """Return where and how precisely the page to explore draws its samples."""
+        return plain(self.config.sampling)
 
     def animation_params(self) -> dict[str, Any]:
         """Return what the picture of animated people depends on beside its files."""

@@ -229,7 +229,7 @@ def evaluation_inputs(wildcards):
     if run.method.guidance:
         inputs["shots"] = guidance_inputs(run)["shots"]
     shards = GRID.config.measure_shards
-    if shards > 1:
+    if shards > 1 and GRID.shares_guidance(run):
         inputs["measures"] = [f"results/pose_sets/{run.pose_set}/measures_{shard}.json" for shard in range(shards)]
     if run.chooses_layers:
         inputs["adaptation"] = f"results/pose_sets/{run.pose_set}/adaptation.json"

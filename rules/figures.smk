@@ -149,7 +149,7 @@ rule figure6:
         mem_mb=memory(2000),
         runtime=15,
     params:
-        cells=list(GRID.config.figures.figure6),
+        figure=GRID.figure6_params(),
         stamp=stamp("image_figures"),
     script:
         "../workflow_scripts/figure6.py"
@@ -248,6 +248,7 @@ rule explorer:
     params:
         about=lambda wildcards: facts(GRID, GRID.figure_run("explorer").name),
         joints=lambda wildcards: GRID.figure_run("explorer").joints,
+        sampling=GRID.explorer_params(),
         stamp=stamp("explorer"),
     script:
         "../workflow_scripts/explorer.py"

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 from interruption import check_that_it_resumes
+from safetensors.torch import save_file
 
 from flexpose_core import streams
 from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.files import read_json
 from flexpose_core.measures import distributions
-from flexpose_core.models.perceptual import build_observer
+from flexpose_core.models.perceptual import build_observer, features_stamp, vgg16_trunk
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
 from flexpose_core.models.transfer import Transfer
@@ -189,6 +190,19 @@ def run_stage(files, name, options, **more):
         **more,
     )
     return outputs
+
+
+def test_another_file_of_vgg_weights_is_another_training(tmp_path):
+    """Whose checkpoint is not gone on with: the name of the file is the same."""
+    path, stamps = tmp_path / "vgg.safetensors", []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        save_file({f"features.{name}": value for name, value in vgg16_trunk().state_dict().items()}, path)
+        stamps.append(features_stamp(PerceptualOptions(weights=str(path)), seed=0))
+    assert stamps[0] == stamps[1] != stamps[2]
+    drawn = [features_stamp(PerceptualOptions(weights="random"), seed) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert features_stamp(PerceptualOptions(kind="pose"), 0) == ""
 
 
 def test_the_stage_repeats_to_the_byte_and_improves(files):

@@ -152,6 +152,17 @@ def test_poses_are_shared_by_runs_that_differ_in_labels_alone():
     assert "upright-supervised_s1" not in grid.pose_sets
 
 
+def test_measures_made_apart_are_of_the_runs_own_shots():
+    raw = raw_config("config/experiments.yaml")
+    raw["seeds"] = 2
+    grid = Grid(load_config(raw))
+    # One set of poses, which have no shots, or those of another seed.
+    assert grid.run("upright-aligned-animated_s1").pose_set == grid.run("upright-aligned_s0").pose_set
+    assert not grid.shares_guidance(grid.run("upright-aligned-animated_s1"))
+    assert grid.shares_guidance(grid.run("upright-aligned_s1"))
+    assert grid.shares_guidance(grid.run("upright-everyday-flexpose-animated_s1"))
+
+
 def test_chosen_poses_come_from_the_run_that_is_alike_but_for_its_method():
     raw = raw_config("config/experiments.yaml")
     raw["seeds"] = 2

@@ -15,4 +15,6 @@ with reporting(snakemake.log[0], snakemake.threads):
         0,
         snakemake.output[0],
         snakemake.params.joints,
+        snakemake.params.sampling["device"],
+        snakemake.params.sampling["mixed_precision"],
     )

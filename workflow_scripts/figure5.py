@@ -14,4 +14,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         out.metrics,
         out.png,
         out.svg,
+        cell["device"],
     )

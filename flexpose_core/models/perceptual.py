@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from flexpose_core import seeds
 from flexpose_core.devices import mixed_precision
 from flexpose_core.errors import CheckpointError, ConfigError
+from flexpose_core.files import digest
 from flexpose_core.models.adapters import AnyAdapter
 from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import StyleGenerator
-from flexpose_core.options.adaptation import AdaptationOptions
+from flexpose_core.options.adaptation import AdaptationOptions, PerceptualOptions
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.skeletons import skeleton_named
 
@@ -122,6 +123,17 @@ def build_observer(
         vgg, origin = load_vgg16(perceptual.weights, perceptual.allow_download, seed)
         extractor, name = vgg.to(next(generator.parameters()).device), f"VGG16, {origin} weights"
     return ImageObserver(generator, regressor, extractor, options.mixed_precision), name
+
+
+def features_stamp(options: PerceptualOptions, seed: int) -> str:
+    """Return a digest of the weights of Γ that no other file's checksum tells of, VGG16's; "" where it has none.
+
+    Raises as `build_observer`.
+    """
+    if options.kind != "vgg16":
+        return ""
+    vgg, _ = load_vgg16(options.weights, options.allow_download, seed)
+    return digest(*(value.numpy().tobytes() for value in vgg.state_dict().values()))
 
 
 class Vgg16Features(nn.Module):

@@ -17,7 +17,7 @@ from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.distributions import distribution_metrics
 from flexpose_core.models.adapters import FineTuned, build_adapter
-from flexpose_core.models.perceptual import build_observer
+from flexpose_core.models.perceptual import build_observer, features_stamp
 from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.pool import pooled_poses
@@ -83,7 +83,9 @@ def adapt(
     guidance = enrich(own, mixed.poses, len(drawn), skeleton, options, seed)
     used = [generator_weights, regressor_weights, *([discriminator_weights] if discriminator_weights else [])]
     weights = [read_header(path)["checksum"] for path in used]
-    identity = json.dumps([code_stamp(__name__), msgspec.to_builtins(options), weights, digest(guidance.tobytes())])
+    shaping = msgspec.to_builtins(msgspec.structs.replace(options, device="auto"))
+    weights.append(features_stamp(options.perceptual, seed))
+    identity = json.dumps([code_stamp(__name__), shaping, weights, digest(guidance.tobytes())])
     chosen: dict[str, Any] = {}
     if options.chooses_layers:
         if guidance_options is None:

@@ -44,6 +44,8 @@ def explore(
     seed: int,
     out: Path,
     joints: Joints = "read",
+    device: str = "auto",
+    mixed: bool = True,
 ) -> None:
     """Write a page that needs no server and no other file: all poses and images are in it.
 
@@ -55,6 +57,8 @@ def explore(
         The page with "@DATA@" where its data go.
     joints
         Of samples, see `AdaptationOptions`.
+    mixed
+        Whether samples are drawn and read in bfloat16, where the device computes with it.
 
     Raises
     ------
@@ -66,16 +70,16 @@ def explore(
     page = Path(template).read_text(encoding="utf-8")
     if page.count(_PLACE) != 1:
         raise DataError(f"{template}: expected {_PLACE} once, found it {page.count(_PLACE)} times")
-    device = pick_device("auto")
-    generator, regressor = load_generator(generator_weights).to(device), load_regressor(regressor_weights).to(device)
+    where = pick_device(device)
+    generator, regressor = load_generator(generator_weights).to(where), load_regressor(regressor_weights).to(where)
     check_fit(generator.architecture, regressor.architecture, regressor_weights)
-    transfer = load_adapter(transfer_weights, generator).to(device).requires_grad_(False)
+    transfer = load_adapter(transfer_weights, generator).to(where).requires_grad_(False)
     adapted = transfer.host(generator)
 
     def both(z: Tensor) -> tuple[np.ndarray, np.ndarray]:
         pairs = ((generator, None), (adapted, transfer))
         before, after = (
-            joints_of(network, regressor, z.to(device), tau, joints=joints).cpu().numpy() for network, tau in pairs
+            joints_of(network, regressor, z.to(where), tau, mixed, joints).cpu().numpy() for network, tau in pairs
         )
         return before, after
 
@@ -84,12 +88,12 @@ def explore(
     samples = both(torch.randn(_SAMPLES, width, generator=random))
     way = both(ways(torch.randn(_STOPS, width, generator=random), _BETWEEN))
     drawn, split = load_cache(shots), load_cache(test, images=True)
-    detector, _, architecture, _ = load_detector(detector_weights, device)
+    detector, _, architecture, _ = load_detector(detector_weights, where)
     chosen = np.linspace(0, len(split) - 1, min(_IMAGES, len(split))).astype(int)
     # Of the images only those shown are decoded.
     frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
     with torch.no_grad():
-        found = detector(*frames.take(torch.from_numpy(chosen), device)).cpu().numpy()
+        found = detector(*frames.take(torch.from_numpy(chosen), where)).cpu().numpy()
     data = {
         "about": [[name, str(value)] for name, value in about.items()],
         "joints": list(drawn.skeleton.joints),

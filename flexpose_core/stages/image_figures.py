@@ -45,6 +45,7 @@ def draw_painted_people(
     out_metrics: Path,
     out_png: Path,
     out_svg: Path,
+    device: str = "auto",
 ) -> None:
     """Draw Figure 5, and measure how near the poses that a cell's detector finds in painted people are to those asked for.
 
@@ -58,9 +59,9 @@ def draw_painted_people(
     DataError
         If the detector, the poses and the painter are not of one skeleton.
     """
-    device = pick_device()
-    painter, architecture, skeleton = load_painter(weights, device)
-    detector, _, detector_architecture, detected = load_detector(detector_weights, device)
+    where = pick_device(device)
+    painter, architecture, skeleton = load_painter(weights, where)
+    detector, _, detector_architecture, detected = load_detector(detector_weights, where)
     split, adapted = load_cache(test, images=True), load_cache(pose_cache)
     others, poses = poses_apart(adapted, pose_cache, people, seed)
     own = adapted.skeleton
@@ -69,12 +70,12 @@ def draw_painted_people(
             raise DataError(f"{path}: expected skeleton {skeleton} as in {weights}, found {found}")
     frames = frames_of(split, architecture.size, "none")
     rows = torch.from_numpy(seeds.rng(seed, "painted_people").integers(len(split), size=people))
-    skeletons, images, backgrounds = paint(painter, poses, own, frames, rows, device)
+    skeletons, images, backgrounds = paint(painter, poses, own, frames, rows, where)
 
     size = detector_architecture.size
     seen = [torch.from_numpy(enlarge(pictures, size)).permute(0, 3, 1, 2) for pictures in (images, backgrounds)]
     every = torch.arange(people)
-    found_joints = predict(detector, Frames(seen[0], seen[1], every, every, detector_architecture.contrast), device)
+    found_joints = predict(detector, Frames(seen[0], seen[1], every, every, detector_architecture.contrast), where)
     visible = np.ones(poses.shape[:2], np.uint8)
     of_cell = read_metrics(cell_metrics)
     metrics = {
@@ -121,7 +122,12 @@ def paint(
 
 
 def draw_predictions(
-    cells: Mapping[str, Path], metrics: Sequence[Path], test: Path, out_png: Path, out_svg: Path
+    cells: Mapping[str, Path],
+    metrics: Sequence[Path],
+    test: Path,
+    out_png: Path,
+    out_svg: Path,
+    device: str = "auto",
 ) -> None:
     """Draw Figure 6: what the detectors of several cells find in the same test images, and the truth.
 
@@ -137,19 +143,19 @@ def draw_predictions(
     DataError
         If a detector was trained for another skeleton.
     """
-    device, split = pick_device(), load_cache(test, images=True)
+    where, split = pick_device(device), load_cache(test, images=True)
     chosen = np.linspace(0, len(split) - 1, min(_FACE_COLUMNS, len(split))).astype(int)
     images = shown_images(split, chosen)
     truth, visibility = split.poses[chosen], split.visibility[chosen]
     rows, lines = {}, []
     for (name, weights), path in zip(cells.items(), metrics, strict=True):
-        detector, _, architecture, skeleton = load_detector(weights, device)
+        detector, _, architecture, skeleton = load_detector(weights, where)
         if skeleton != split.skeleton.name:
             raise DataError(f"{weights}: expected skeleton {split.skeleton.name} as in {test}, found {skeleton}")
         # Of the images only those shown are decoded.
         frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
         with torch.no_grad():
-            found = detector(*frames.take(torch.from_numpy(chosen), device)).cpu().numpy()
+            found = detector(*frames.take(torch.from_numpy(chosen), where)).cpu().numpy()
         labelled = better_labelling(found, truth, visibility, split.skeleton)
         rows[name] = overlay_poses(images, labelled, split.skeleton)
         lines.append(f"{name}: {_in_words(read_metrics(path)['test'])}")

@@ -87,7 +87,8 @@ def train_generator(
     check_fit(architecture, regressor.architecture, regressor_weights)
     generator = initialised(lambda: StyleGenerator(architecture), seed, "generator", device)
     inputs = [digest(poses.data), read_header(regressor_weights)["checksum"]]
-    identity = json.dumps([code_stamp(__name__), msgspec.to_builtins(options), channels, inputs], sort_keys=True)
+    shaping = msgspec.to_builtins(msgspec.structs.replace(options, device="auto"))
+    identity = json.dumps([code_stamp(__name__), shaping, channels, inputs], sort_keys=True)
     if options.training == "distilled":
         generator, discriminator = _distil(generator, regressor, poses, options, seed, Path(work), identity, loop)
     else:

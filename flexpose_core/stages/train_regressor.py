@@ -53,8 +53,8 @@ def train_regressor(
     )
     regressor = initialised(lambda: Regressor(architecture), seed, "regressor", device)
     objective = RegressionObjective(regressor, torch.from_numpy(poses), options.training, options.mixed_precision)
-    shaping = [code_stamp(__name__), msgspec.to_builtins(options), channels, digest(poses.data)]
-    identity = json.dumps(shaping, sort_keys=True)
+    shaping = msgspec.to_builtins(msgspec.structs.replace(options, device="auto"))
+    identity = json.dumps([code_stamp(__name__), shaping, channels, digest(poses.data)], sort_keys=True)
     train(objective, options.training.steps, _STAGE, seed, work, identity, loop)
 
     random = seeds.rng(seed, f"{_STAGE}/test")
