@@ -21,6 +21,12 @@ from flexpose_core.options.config import load_config
             "datasets.mine.reader: expected one of 300-vw, coco",
         ),
         (
+            lambda c: c["datasets"].update(
+                mine={"reader": "keypoints-json", "root": "x", "train": "a.json", "test": ""}
+            ),
+            "datasets.mine",
+        ),
+        (
             lambda c: c["cells"].update(x={"method": "magic", "target": "people-upright"}),
             "cells.x.method: expected one of affine, affine-plain, aligned, aligned-animated, direct, ",
         ),

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from flexpose_core.errors import ConfigError
 from flexpose_core.grid import Grid
 from flexpose_core.options.config import load_config
 from flexpose_core.stages.paper_tables import PAPER_TABLES
@@ -137,6 +138,18 @@ def test_a_written_cell_takes_the_place_of_the_grids():
     assert config.cells["upright-everyday-pca"].shots == 12
     assert config.tables["baselines"].cells.count("upright-studio-pca") == 1
     assert len(set(config.tables["baselines"].cells)) == len(config.tables["baselines"].cells)
+
+
+def test_two_grids_have_no_cell_of_one_name_unless_it_is_the_same():
+    raw = raw_config()
+    pair = {"target": "people-upright", "sources": ["studio"], "annotation_set_size": 121000, "shots": 12}
+    raw["grids"]["again"] = {"pairs": {"upright-studio": pair}, "methods": ["pca"]}
+    assert load_config(raw).cells["upright-studio-pca"].shots == 12
+    raw["grids"]["again"] = {"pairs": {"upright-studio": {**pair, "shots": 24}}, "methods": ["pca"]}
+    with pytest.raises(
+        ConfigError, match=r"grids.again: expected another name than 'upright-studio-pca'.* grids.baselines"
+    ):
+        load_config(raw)
 
 
 def test_poses_are_shared_by_runs_that_differ_in_labels_alone():

@@ -77,9 +77,9 @@ class KeypointsJsonOptions(AnnotatedOptions, frozen=True, tag_field="reader", ta
 
     train: Path
     """The annotation file of the split, inside the root."""
-    val: str | None = None
+    val: Path | None = None
     """None: held out of train."""
-    test: str | None = None
+    test: Path | None = None
     pictures: str = ""
     """The folder, inside the root, that `file_name` starts from."""
     still_cameras: bool = False
@@ -134,7 +134,7 @@ class Human36mNpzOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag=
     """Human3.6M as an .npz of 17 joints (`part`, `imgname`). val is held out of the training file."""
 
     train: Path = "h36m_train.npz"
-    test: str | None = None
+    test: Path | None = None
 
 
 class SimplifiedSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

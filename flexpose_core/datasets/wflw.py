@@ -67,7 +67,7 @@ class WflwReader:
         lines, dropped = _lines_of(data, unit)
         if split != "test":
             # Faces of one picture stay together. A line without a picture counts with training.
-            chosen = held_out([line.picture for line in lines], self.options.held_out)
+            chosen = held_out([line.picture for line in lines if line.picture], self.options.held_out)
             lines = [line for line in lines if (line.picture in chosen) == (split == "val")]
             dropped = dropped if split == "train" else ()
         for start in range(0, max(len(lines), 1), BATCH):

@@ -95,11 +95,20 @@ def load_config(raw: dict[str, Any]) -> Config:
 
 def _expanded(config: Config) -> Config:
     """Return the configuration with the grids' cells among the cells, and in the tables that name the grids."""
-    cells = dict(config.cells)
+    made: dict[str, Cell] = {}
+    origin: dict[str, str] = {}
     for name, grid in config.grids.items():
         for method in grid.methods:
             known(method, config.methods, f"grids.{name}.methods")
-        cells = {**grid.cells(), **cells}
+        for cell_name, cell in grid.cells().items():
+            if made.get(cell_name, cell) != cell and cell_name not in config.cells:
+                raise ConfigError(
+                    f"config: grids.{name}: expected another name than {cell_name!r}, found that of a cell of "
+                    f"grids.{origin[cell_name]} with other values"
+                )
+            origin.setdefault(cell_name, name)
+        made = {**grid.cells(), **made}
+    cells = {**made, **config.cells}
     tables = {}
     for name, table in config.tables.items():
         listed = dict.fromkeys(table.cells)

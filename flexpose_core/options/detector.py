@@ -54,7 +54,7 @@ class DetectorArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 class EtaOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How η is pretrained: `jitter`, of a pose's place, in fractions of the side, pixel `noise` in units of -1..1."""
 
-    steps: Count = 700
+    steps: Count = 1000
     batch: Count = 32
     learning_rate: Positive = 1e-3
     jitter: NotNegative = 0.02
@@ -70,7 +70,7 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     0 shows it all from the start.
     """
 
-    steps: Count = 1000
+    steps: Count = 1100
     batch: Count = 16
     learning_rate: Positive = 1e-3
     regressor_learning_rate: Positive = 3e-4
