@@ -109,9 +109,19 @@ def tables_and_figures(wildcards):
     ]
 
 
-def caches(split, images):
-    """A split of all datasets with, or without, images."""
-    return [f"results/data/{name}/{split}.h5" for name in GRID.datasets if GRID.config.datasets[name].images == images]
+def target_caches(split):
+    """A split of all datasets with images."""
+    return [f"results/data/{name}/{split}.h5" for name in GRID.datasets if GRID.config.datasets[name].images]
+
+
+def source_caches():
+    """The training poses of all sources: of datasets without images, and of those with images that cells adapt from."""
+    adapted = {source for run in GRID.runs.values() for source in run.cell.sources}
+    return [
+        f"results/data/{name}/train.h5"
+        for name in GRID.datasets
+        if not GRID.config.datasets[name].images or name in adapted
+    ]
 
 
 def train_caches(datasets):

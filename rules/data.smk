@@ -97,9 +97,9 @@ rule contact_sheet:
 
 rule distances:
     input:
-        targets=caches("train", images=True),
-        floors=caches("val", images=True),
-        sources=caches("train", images=False),
+        targets=target_caches("train"),
+        floors=target_caches("val"),
+        sources=source_caches(),
     output:
         report(
             "results/data/distances.csv",

@@ -147,6 +147,20 @@ def test_each_reason_to_drop_is_counted_with_its_first_record():
     assert lacking[4] == 0
 
 
+def test_somebody_wholly_outside_the_picture_is_dropped_even_if_joints_may_lack():
+    def change(unit, joints):
+        joints[3] += 10 * SIDE
+        joints[4, 1:] += 10 * SIDE
+        return joints
+
+    _, batches, counts = read(AnnotatedReader(FakeReader(change=change), options(complete=False)), "b")
+    assert counts["dropped"]["all joints outside the picture"] == 1
+    assert counts["first_dropped"]["all joints outside the picture"] == "b: record 3"
+    seen = dict(zip(batches[0].frame.tolist(), batches[0].visibility.sum(axis=1).tolist(), strict=True))
+    assert 3 not in seen
+    assert seen[4] == 1
+
+
 def test_the_stride_counts_what_it_passes_over():
     poses, batches, counts = read(AnnotatedReader(FakeReader(), options(stride=5)))
     assert len(poses) == 9

@@ -31,6 +31,10 @@ def test_only_sets_of_one_skeleton_are_compared(tmp_path):
         ("faces", "videos (train)"),
     ]
     assert table.sliced_wasserstein_px.notna().all()
+    compare_datasets(
+        [people, *sources], [people, faces], floors, tmp_path / "again.csv"
+    )  # the source of some other target
+    assert pd.read_csv(tmp_path / "again.csv").equals(table)
     write_cache(
         sources[0], [replace(plain_batch(np.zeros((3, 15, 2))), visibility=np.zeros((3, 15), np.uint8))], BODY15, {}
     )

@@ -118,6 +118,18 @@ from flexpose_core.options.config import load_config
             "tables.table2.paper_rows: expected one for each of 15 cells",
         ),
         (
+            lambda c: c["tables"]["table2"]["paper_rows"].__setitem__(3, 14),
+            "tables.table2.paper_rows: expected rows of 0..13, found 14",
+        ),
+        (
+            lambda c: c["tables"]["table1"].update(paper_rows=list(range(14))),
+            "tables.table1.paper_rows: expected none, as the paper has no numbered table of that name",
+        ),
+        (
+            lambda c: c.update(sample_shards=40000),
+            "sample_shards: expected at most 32000, the poses that cells.upright-everyday-flexpose-auto samples, found 40000",
+        ),
+        (
             lambda c: c["methods"]["tgan"]["adaptation"].update(trained="transfer"),
             "expected 'generator' for adversarial",
         ),

@@ -197,7 +197,9 @@ def test_a_cell_is_planned_anew_from_its_options_alone(results, tmp_path, monkey
 def test_images_can_stay_at_home(results, tmp_path, capsys):
     out = tmp_path / "cell.zip"
     assert export.main([str(results / "cells" / RUN), str(out), "--without-images"]) == 0
-    assert "left out: data/people-upright/test.h5" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "left out: data/people-upright/test.h5" in said
+    assert "--most-gb" not in said
     with zipfile.ZipFile(out) as opened:
         assert not [name for name in opened.namelist() if name.startswith(("data/", "guidance/"))]
     assert replay.main([str(out)]) == 1
@@ -207,6 +209,16 @@ def test_images_can_stay_at_home(results, tmp_path, capsys):
     drawn_cache(other / "data/people-upright/val.h5", 10, 9)
     assert replay.main([str(out), "--data", str(other)]) == 1
     assert "val.h5: expected the file with checksum" in capsys.readouterr().err
+
+
+def test_an_archive_larger_than_the_limit_is_replayed_once_that_is_raised(results, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "cell.zip"
+    monkeypatch.setattr(export, "MOST_BYTES", 1000)
+    assert export.main([str(results / "cells" / RUN), str(out)]) == 0
+    assert "to replay it: --most-gb 1," in capsys.readouterr().out
+    assert replay.main([str(out), "--most-gb", "1e-6"]) == 1
+    assert "expected at most 0 MB" in capsys.readouterr().err
+    assert replay.main([str(out), "--most-gb", "1"]) == 0
 
 
 def test_a_damaged_file_is_named(archive, tmp_path):

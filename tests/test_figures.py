@@ -68,6 +68,23 @@ def log(folder, first, steps, scale):
             writer.add_scalar("detector/loss", scale * step, step)
 
 
+def test_errors_of_two_skeletons_stand_side_by_side(tmp_path):
+    files = [
+        write_run(tmp_path, "people", "flexpose", [], 0, 1.0, 1.0, more=joints(head=1.0)),
+        write_run(tmp_path, "faces", "flexpose", [], 0, 1.0, 1.0, more=joints(chin=2.0, brow=3.0)),
+    ]
+    text = drawn(tmp_path, figures.draw_joint_errors, files)
+    assert all(word in text for word in ("head", "chin", "brow"))
+
+
+def test_the_curve_of_a_training_that_went_back_is_that_of_what_it_kept(tmp_path):
+    log(tmp_path / "x", 0, 6, 1.0)
+    log(tmp_path / "x", 5, 9, 10.0)
+    log(tmp_path / "x", 2, 4, 100.0)  # diverged, and began again from a checkpoint of before
+    steps, values = figures.read_curves(tmp_path / "x")["detector/loss"]
+    assert (steps, values) == ([0, 1, 2, 3], [0, 1, 200, 300])
+
+
 def test_the_curve_of_a_resumed_training_is_that_of_its_last_words(tmp_path):
     log(tmp_path / "x", 0, 6, 1.0)
     log(tmp_path / "x", 4, 8, 10.0)  # killed after step 5, taken up from the checkpoint of step 4

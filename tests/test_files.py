@@ -1,5 +1,7 @@
 import errno
 import os
+import resource
+import signal
 
 import pytest
 
@@ -32,9 +34,20 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_real_full_device_is_named():
-    with pytest.raises(OutputError, match="could not be written"):
-        write_text("/dev/full/out.txt", "x")
+def test_a_file_larger_than_what_is_left_is_named_and_leaves_the_old_one(tmp_path):
+    """The system itself refuses, in the middle of a write, as a full disk does; tests/fault_run.py has real full disks."""
+    path = tmp_path / "out.txt"
+    write_text(path, "old")
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"out\.txt: could not be written: File too large"):
+            write_text(path, "x" * 1_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.txt"]
 
 
 def test_json_round_trip_and_refusal_of_nan(tmp_path):

@@ -9,7 +9,7 @@ from conftest import ROOT
 from flexpose_core.errors import ConfigError
 from flexpose_core.grid import Grid
 from flexpose_core.options.config import load_config
-from flexpose_core.stages.paper_tables import PAPER_TABLES
+from flexpose_core.paper_tables import PAPER_TABLES
 
 
 def update(base, other):

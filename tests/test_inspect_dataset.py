@@ -117,6 +117,16 @@ def test_check_counts_the_other_form_of_a_layout(roots, tmp_path, capsys):
     assert "MISSING" not in out
 
 
+def test_a_split_without_files_is_not_complete(roots, monkeypatch, capsys):
+    reader = type(inspect_dataset.open_reader(inspect_dataset.dataset_options("coco", roots["coco"], []), seed=0))
+    units = reader.units
+    monkeypatch.setattr(reader, "units", lambda self, split: [] if split == "val" else units(self, split))
+    assert run("check", "coco", roots["coco"]) == 1
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "val 0 files or sequences to read: expected at least one" in lines
+    assert "train 1 files or sequences to read" in lines
+
+
 def test_check_asks_for_the_file_of_ones_own_data(roots, tmp_path, capsys):
     assert command.main(["check", "keypoints-json", str(roots["keypoints-json"])]) == 1
     assert "expected --set train=FILE, one of notes/test.json, notes/train.json; found" in capsys.readouterr().out

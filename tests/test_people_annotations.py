@@ -31,6 +31,13 @@ def bones(joints):
     return joints[:, ends[:, 1]] - joints[:, ends[:, 0]]
 
 
+def test_cameras_that_nobody_faces_are_named_before_hours_have_passed():
+    behind = CameraOptions(yaw=(179, 181), pitch=(-1, 1))
+    options = msgspec.structs.replace(SOURCE, clips=("walk",), facing="front", cameras=(behind,))
+    with pytest.raises(ConfigError, match=r"people: facing: expected cameras that at least one person in 1000 faces"):
+        read(options, "val")
+
+
 def test_as_many_poses_as_asked_for_in_bounded_batches():
     poses, batches, counts = read(SOURCE, "train")
     assert poses.shape == (5000, 15, 2)

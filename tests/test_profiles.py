@@ -159,10 +159,10 @@ def test_what_a_rule_asks_for_is_told_beside_what_it_cost(tmp_path, capsys):
         "convert/mine_train": "2.0\t0:00:02\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA\n",
         "convert/mine_train_shard0": "5000.0\t1:23:20\t200\t9\t9\t9\t0\t0\t50\t4000.0\n",
     }.items():
-        path = tmp_path / "results/benchmarks" / f"{name}.tsv"
+        path = tmp_path / "of_march/benchmarks" / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(head + line)
-    assert tool.main([tmp_path / "results"]) == 1
+    assert tool.main([tmp_path / "of_march"]) == 1
     said = capsys.readouterr().out
     assert "| adapt | 2 | 100 | 90 | 700 | 10, 1500 | " in said
     assert "| convert | 1 | 2 | 0 | 0 | 10, 500 | " in said

@@ -13,6 +13,7 @@ import pytest
 import scipy.io
 from cdflib.cdfwrite import CDF
 
+from flexpose_core.datasets import cdf
 from flexpose_core.datasets.human36m import Human36mReader
 from flexpose_core.datasets.human36m_npz import Human36mNpzReader
 from flexpose_core.datasets.mpi_inf_3dhp import TRAINING_FRAMES, Mpi3dhpReader
@@ -269,6 +270,30 @@ def test_human36m_a_file_without_poses_is_named(tmp_path):
     with pytest.raises(DataError, match=r"D2_Positions/Posing\.54138969\.cdf: ") as caught:
         read(Human36mReader(whole(tmp_path, Human36mOptions)))
     assert "\n" not in str(caught.value)
+
+
+def test_human36m_a_reading_that_fails_is_not_called_a_damaged_file(tmp_path, monkeypatch):
+    """The child finds what the parent finds: Python's own libraries through the loader's path, and its modules."""
+    path = tmp_path / in_32("Posing.54138969")
+    write_cdf(path, telling(2, 32))
+    seen = {}
+    real = cdf.subprocess.run
+
+    def run(command, **options):
+        seen.update(options["env"])
+        return real(command, **options)
+
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/python/lib")
+    monkeypatch.setattr(cdf.subprocess, "run", run)
+    assert cdf.load_cdf(path, "Pose").shape[-1] == 2 * 32
+    assert seen["LD_LIBRARY_PATH"] == "/opt/python/lib"
+    monkeypatch.setattr(cdf.sys, "path", [str(tmp_path)])
+    with pytest.raises(DataError, match=r"Posing\.54138969\.cdf: cdflib could not be run: ModuleNotFoundError"):
+        cdf.load_cdf(path, "Pose")
+    monkeypatch.undo()
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"Posing\.54138969\.cdf: damaged CDF file: "):
+        cdf.load_cdf(path, "Pose")
 
 
 def write_npz(root, names, part=None):

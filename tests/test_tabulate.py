@@ -4,7 +4,7 @@ import pytest
 
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import read_json, write_json
-from flexpose_core.stages.paper_tables import PAPER_TABLES
+from flexpose_core.paper_tables import PAPER_TABLES
 from flexpose_core.stages.table_kinds import DISTANCES, KINDS, RESULTS, SAMPLES
 from flexpose_core.stages.tabulate import tabulate
 

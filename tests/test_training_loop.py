@@ -11,10 +11,10 @@ import torch
 from safetensors import SafetensorError
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from flexpose_core import seeds, streams
+from flexpose_core import devices, seeds, streams
 from flexpose_core.errors import CheckpointError, OutputError, StoppedError, TrainingError
 from flexpose_core.training import resuming
-from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
+from flexpose_core.training.checkpoint import load_into, load_weights, read_header, save_weights
 from flexpose_core.training.eager import Adam
 from flexpose_core.training.loop import LoopOptions, train, warmup_cosine, warmup_linear
 from flexpose_core.training.resuming import remove_checkpoints
@@ -83,12 +83,23 @@ def test_a_training_that_goes_on_in_another_arithmetic_says_so(tmp_path, monkeyp
         train(Regression(5), 8, "toy", 3, tmp_path, options=EAGER)
     here = resuming.arithmetic(torch.device("cpu"))
     if kind == "another":
-        monkeypatch.setattr(resuming, "arithmetic", lambda device: "an abacus")
+        monkeypatch.setattr(resuming, "arithmetic", lambda device, mixed: "an abacus")
     resumed = Regression()
     train(resumed, 8, "toy", 3, tmp_path, options=EAGER)
     assert resumed.steps == [5, 6, 7]
     said = f"was computed on {here}, here is an abacus: the result is of both" in capsys.readouterr().out
     assert said == (kind == "another")
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_a_checkpoint_says_in_which_precision_its_objective_computed(tmp_path, monkeypatch, mixed):
+    monkeypatch.setattr(devices, "computes_bfloat16", lambda device: True)
+    objective = Regression(5)
+    objective.mixed = mixed
+    with pytest.raises(KeyboardInterrupt):
+        train(objective, 8, "toy", 3, tmp_path, options=EAGER)
+    stated = read_header(tmp_path / "state.safetensors")["extra"]["arithmetic"]
+    assert stated.endswith("with bfloat16" if mixed else "without bfloat16")
 
 
 @pytest.mark.parametrize("last", [False, True])

@@ -22,9 +22,9 @@ def main(folders: list[Path]) -> int:
     costs = defaultdict(list)
     for rule, pattern in benchmarks.items():
         for folder in folders:
-            for path in folder.parent.glob(pattern):
+            for path in folder.glob(pattern):
                 # `convert` and its shards share a folder: a shard's name says so.
-                if benchmark_rule(path, benchmarks, folder.parent) == rule:
+                if benchmark_rule(path, benchmarks, folder) == rule:
                     costs[rule] += read(path)
     print("| rule | jobs | wall, s | CPU, s | memory, MB | to ask for: min, MB | asks for: min, MB |")
     print("|---|---|---|---|---|---|---|")
@@ -54,12 +54,12 @@ def rule_texts() -> dict[str, str]:
 
 
 def rule_benchmarks() -> dict[str, str]:
-    """Return a pattern of the benchmark files of each rule that has any."""
+    """Return a pattern, within a results folder, of the benchmark files of each rule that has any."""
     found = {}
     for rule, text in rule_texts().items():
         stated = re.search(r'benchmark:\s*f?"([^"]+)"', text)
         if stated:
-            found[rule] = re.sub(r"(\{+\w+\}+)+", "*", stated[1])
+            found[rule] = re.sub(r"(\{+\w+\}+)+", "*", stated[1].removeprefix("results/"))
     return found
 
 

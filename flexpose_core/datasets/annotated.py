@@ -17,6 +17,7 @@ from flexpose_core.poses.images import encode_images
 
 _PICTURES_AT_A_TIME = 256
 OUTSIDE = "joints outside the picture"
+ALL_OUTSIDE = "all joints outside the picture"
 FAR_OUT = 1e6  # pixels; no picture is that wide, and beyond it float32 could not tell pixels apart
 
 
@@ -111,6 +112,8 @@ class AnnotatedReader:
         if self.options.complete:
             drop(~known.all(axis=1), "joints not annotated")
             drop(~visible.all(axis=1), OUTSIDE)
+        else:
+            drop(~visible.any(axis=1), ALL_OUTSIDE)
         boxes = boxes_of(batch.joints)
         with np.errstate(invalid="ignore"):
             drop(~(longer_sides(boxes) >= self.options.crop.min_side), "smaller than crop.min_side")

@@ -18,6 +18,7 @@ from flexpose_core.measures.detection import PCK_THRESHOLDS
 from flexpose_core.options.baselines import ONE_EACH
 from flexpose_core.options.generator import RegressorArchitecture
 from flexpose_core.options.grid import Cell, MethodOptions
+from flexpose_core.paper_tables import check_paper_rows
 from flexpose_core.skeletons import skeleton_named
 
 if TYPE_CHECKING:
@@ -233,6 +234,10 @@ def _check_size(config: Config, where: str, cell: Cell) -> None:
         raise ConfigError(
             f"config: {where}.annotation_set_size: expected more than the {mixup} mixup poses, found {cell.annotation_set_size}"
         )
+    if method.poses == "adapted" and wanted < config.sample_shards:
+        raise ConfigError(
+            f"config: sample_shards: expected at most {wanted}, the poses that {where} samples, found {config.sample_shards}"
+        )
     sizes = [config.datasets[source].known_size("train") for source in cell.sources]
     once = method.poses == "source" or (method.baseline is not None and method.baseline.kind in ONE_EACH)
     # Of a dataset without a limit only reading tells its size: `compose` checks it then.
@@ -264,6 +269,8 @@ def _check_tables(config: Config) -> None:
                 f"config: tables.{name}.paper_rows: expected one for each of {len(table.cells)} cells, "
                 f"found {len(table.paper_rows)}"
             )
+        if table.paper_rows:
+            check_paper_rows(name, table.paper_rows)
 
 
 def check_figures(config: Config) -> None:

@@ -7,6 +7,8 @@ bones are visited one after another, so that memory is O(B·H·W) and never O(B�
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -41,8 +43,8 @@ def draw_lines(
         colours = colours.new_ones(len(colours), 1)
     x, y = _pixel_centres(poses, size)
     image = poses.new_zeros(len(poses), channels, size, size)
-    for (start, end), colour in zip(skeleton.bone_ends.tolist(), colours, strict=True):
-        distance = _squared_distance(x, y, poses[:, start], poses[:, end]).add(_TINY).sqrt()
+    for bone, colour in zip(_bones(poses, skeleton), colours, strict=True):
+        distance = _squared_distance(x, y, *bone).add(_TINY).sqrt()
         coverage = ((half_width - distance) * (size / LINE_SOFTNESS) + 0.5).clamp(0, 1)[:, None]
         image = image + coverage * (colour.view(1, -1, 1, 1) - image)
     return image * 2 - 1
@@ -70,10 +72,10 @@ def draw_distances(poses: Tensor, skeleton: Skeleton, size: int, decay: float) -
     with torch.no_grad():
         squared = poses.new_full((len(poses), size, size), torch.inf)
         nearest = torch.zeros(len(poses), size, size, dtype=torch.long, device=poses.device)
-        for bone, (start, end) in enumerate(skeleton.bone_ends.tolist()):
-            to_bone = _squared_distance(x, y, poses[:, start], poses[:, end])
+        for place, bone in enumerate(_bones(poses, skeleton)):
+            to_bone = _squared_distance(x, y, *bone)
             if differentiated:
-                nearest.masked_fill_(to_bone < squared, bone)
+                nearest.masked_fill_(to_bone < squared, place)
             squared = torch.minimum(squared, to_bone)
     if differentiated:
         ends = torch.as_tensor(skeleton.bone_ends, device=poses.device)
@@ -81,7 +83,8 @@ def draw_distances(poses: Tensor, skeleton: Skeleton, size: int, decay: float) -
         # A bone's two ends beside each other: one gather instead of four.
         bones = torch.cat([poses[:, ends[:, 0]], poses[:, ends[:, 1]]], dim=2)
         ax, ay, bx, by = bones[batch, nearest.flatten(1)].view(len(poses), size, size, 4).unbind(-1)
-        squared = _squared_distance_to(x, y, ax, ay, bx - ax, by - ay)
+        dx, dy = bx - ax, by - ay
+        squared = _squared_distance(x, y, ax, ay, dx, dy, _squared_length(dx, dy))
     return (torch.exp(-(squared + _TINY).sqrt() / decay) * 2 - 1)[:, None]
 
 
@@ -90,14 +93,25 @@ def _pixel_centres(poses: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return grid.view(1, 1, size), grid.view(1, size, 1)
 
 
-def _squared_distance(x: Tensor, y: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """Squared distance (B, H, W) of the pixel centres to the segments start-end, each (B, 2)."""
-    ax, ay = start[:, 0, None, None], start[:, 1, None, None]
-    return _squared_distance_to(x, y, ax, ay, end[:, 0, None, None] - ax, end[:, 1, None, None] - ay)
+def _bones(poses: Tensor, skeleton: Skeleton) -> Iterator[tuple[Tensor, ...]]:
+    """Yield of each bone what `_squared_distance` asks for, each (B, 1, 1); computed for all of them at once."""
+    ends = torch.as_tensor(skeleton.bone_ends, device=poses.device)
+    start = poses[:, ends[:, 0]]
+    ax, ay = start.unbind(2)
+    dx, dy = (poses[:, ends[:, 1]] - start).unbind(2)
+    of_bones = (one.T[:, :, None, None].unbind(0) for one in (ax, ay, dx, dy, _squared_length(dx, dy)))
+    return zip(*of_bones, strict=True)
 
 
-def _squared_distance_to(x: Tensor, y: Tensor, ax: Tensor, ay: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+def _squared_length(dx: Tensor, dy: Tensor) -> Tensor:
+    return dx * dx + dy * dy + _TINY
+
+
+def _squared_distance(
+    x: Tensor, y: Tensor, ax: Tensor, ay: Tensor, dx: Tensor, dy: Tensor, squared_length: Tensor
+) -> Tensor:
+    """Squared distance (B, H, W) of the pixel centres to segments that begin at a and go on by d."""
     px, py = x - ax, y - ay
-    along = ((px * dx + py * dy) / (dx * dx + dy * dy + _TINY)).clamp(0, 1)
+    along = ((px * dx + py * dy) / squared_length).clamp(0, 1)
     # Direct distances: the expanded |m|² - |s|² form cancels near the line.
     return (px - along * dx) ** 2 + (py - along * dy) ** 2

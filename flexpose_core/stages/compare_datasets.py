@@ -26,6 +26,9 @@ def compare_datasets(
         real = load_cache(target)
         wanted = whole_poses(real, target)
         for cache in (floor, *sources):
+            # A target may be the source of another.
+            if cache == target:
+                continue
             other = load_cache(cache)
             if other.skeleton != real.skeleton:
                 continue

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 import zipfile
 from pathlib import Path
@@ -29,6 +30,8 @@ from flexpose_core.poses.cache import open_cache
 from flexpose_core.runs import Run
 
 MANIFEST = "manifest.json"
+MOST_BYTES = 8_000_000_000
+"""What replaying unpacks unless told to unpack more."""
 PIECE = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)
 """The same files give the same bytes."""
@@ -177,6 +180,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     total = sum(entry.bytes for entry in manifest.files.values())
     print(f"{chosen.out}: {manifest.run}, {len(manifest.files)} files, {total / 1e6:.1f} MB")
+    if total > MOST_BYTES:
+        print(f"to replay it: --most-gb {math.ceil(total / 1e9)}, or export it --without-images")
     for name in manifest.left_out:
         print(f"left out: {name}")
     return 0

@@ -67,7 +67,8 @@ def draw_joint_errors(files: Sequence[Path], out_png: Path, out_svg: Path, missi
     named in the figure.
     """
     errors = joint_errors([read_metrics(path) for path in files])
-    joints = list(next(iter(errors.values())))
+    # Of two skeletons, all joints of both.
+    joints = list(dict.fromkeys(joint for own in errors.values() for joint in own))
     figure = new_figure(max(6.0, 0.55 * len(joints)), 3.8)
     axes = figure.subplots()
     width = 0.8 / len(errors)

@@ -59,9 +59,12 @@ def _layout_line(expected: Expected, root: Path) -> str:
 
 def _split_line(reader: Any, split: str) -> tuple[str, bool]:
     try:
-        return f"  {split:10}{len(reader.units(split)):>7} files or sequences to read", True
+        count = len(reader.units(split))
     except DataError as error:
         return f"  {split:10}cannot be read yet: {error}", False
+    if not count:
+        return f"  {split:10}{count:>7} files or sequences to read: expected at least one", False
+    return f"  {split:10}{count:>7} files or sequences to read", True
 
 
 def show_poses(name: str, root: Path, settings: list[str], split: str, count: int, units: int, out: Path) -> list[str]:

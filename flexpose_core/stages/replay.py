@@ -1,12 +1,12 @@
 """Replay an exported cell: check what the archive holds, evaluate its detector again, and say whether the figures are the same.
 
-    python -m flexpose_core.stages.replay NAME.zip [--data RESULTS] [--retrain FOLDER --cores N]
+    python -m flexpose_core.stages.replay NAME.zip [--data RESULTS] [--retrain FOLDER --cores N] [--most-gb 8]
 
 `--data` is a results folder that has the caches which the archive leaves out. `--retrain` makes the cell anew in a folder of its
 own, from its options alone: datasets, priors, adaptation and detector.
 
 An archive may come from anywhere: its names must lie inside the folder it is unpacked in and stand in its manifest, no entry may be
-larger than stated there and all together no larger than a limit, and every checksum must hold. They tell damage, not forgery. A
+larger than stated there and all together no larger than `--most-gb`, and every checksum must hold. They tell damage, not forgery. A
 configuration to retrain from can name files to read, such as weights; look at `origin` in its metrics file first.
 """
 
@@ -32,11 +32,10 @@ from flexpose_core.files import atomic_path, read_json, write_text
 from flexpose_core.grid import Grid
 from flexpose_core.options.config import load_config
 from flexpose_core.stages.evaluate import evaluate
-from flexpose_core.stages.export import MANIFEST, PIECE, Entry, Manifest, evaluated_files, measure, run_of
+from flexpose_core.stages.export import MANIFEST, MOST_BYTES, PIECE, Entry, Manifest, evaluated_files, measure, run_of
 from flexpose_core.stamp import code_stamp, library_versions
 
 MOST_FILES = 100
-MOST_BYTES = 8_000_000_000
 _LARGEST_MANIFEST = 1_000_000
 
 _CODE = "code of the evaluation"
@@ -60,7 +59,9 @@ def unpack(archive: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Manifes
             _check_names(names, manifest, archive)
             total = sum(entry.bytes for entry in manifest.files.values())
             if total > most_bytes:
-                raise DataError(f"{archive}: expected at most {most_bytes / 1e6:.0f} MB, found {total / 1e6:.0f} MB")
+                raise DataError(
+                    f"{archive}: expected at most {most_bytes / 1e6:.0f} MB, found {total / 1e6:.0f} MB: --most-gb sets the limit"
+                )
             for name, entry in manifest.files.items():
                 with opened.open(name) as source:
                     _copy(source, inside(folder, name, str(archive)), entry, f"{archive}: {name}")
@@ -110,20 +111,24 @@ def _copy(source: IO[bytes], path: Path, entry: Entry, what: str) -> None:
             )
 
 
-def replay(archive: Path, folder: Path, data: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def replay(
+    archive: Path, folder: Path, data: Path | None = None, most_bytes: int = MOST_BYTES
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Evaluate an exported cell again in a folder; returns its metrics as exported and as found.
 
     Parameters
     ----------
     data
         A results folder with the files that the archive leaves out; their checksums must be those of the export.
+    most_bytes
+        The largest size of all files together.
 
     Raises
     ------
     DataError
         If the archive is not one, or a file that it leaves out is missing or another one.
     """
-    manifest = unpack(archive, folder)
+    manifest = unpack(archive, folder, most_bytes)
     paths = {name: folder / name for name in manifest.files}
     for name, entry in manifest.left_out.items():
         if data is None:
@@ -189,11 +194,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--retrain", type=Path, metavar="FOLDER", help="make the whole cell anew in this folder besides"
     )
+    parser.add_argument(
+        "--most-gb", type=float, default=MOST_BYTES / 1e9, help="largest size of all files together [%(default)g]"
+    )
     parser.add_argument("--cores", type=int, default=1, help="jobs at a time of --retrain [%(default)s]")
     chosen = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            stated, found = replay(chosen.archive, Path(folder), chosen.data)
+            stated, found = replay(chosen.archive, Path(folder), chosen.data, int(chosen.most_gb * 1e9))
         _print_origin(stated["origin"])
         same = _print_differences("evaluated again", stated, found)
         if chosen.retrain is not None:

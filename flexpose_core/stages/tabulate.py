@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flexpose_core.errors import ConfigError, DataError
+from flexpose_core.errors import DataError
 from flexpose_core.files import read_json, write_text
 from flexpose_core.options.adaptation import layers_text
+from flexpose_core.paper_tables import PAPER_COLUMNS, PAPER_TABLES, check_paper_rows
 from flexpose_core.stages import missing
 from flexpose_core.stages.overview import at_a_glance
-from flexpose_core.stages.paper_tables import PAPER_COLUMNS, PAPER_TABLES
 from flexpose_core.stages.table_kinds import DETECTION, DISTANCES, KINDS, SAMPLES, TableKind
 
 # What a cell is, beside its name; a cell's seeds agree in these.
@@ -198,12 +198,8 @@ def beside_paper(table: pd.DataFrame, name: str, rows: Sequence[int | None]) -> 
     ConfigError
         If the paper has no numbered table of that name, or it lacks a row.
     """
-    if PAPER_COLUMNS.get(name, ("",))[0] != "#":
-        raise ConfigError(f"tables.{name}.paper_rows: expected none, as the paper has no numbered table of that name")
+    check_paper_rows(name, rows)
     printed = {row[0]: row[-2:] for row in PAPER_TABLES[name]}
-    unknown = [row for row in rows if row is not None and row not in printed]
-    if unknown:
-        raise ConfigError(f"tables.{name}.paper_rows: expected rows of 0..{max(printed)}, found {unknown[0]}")
     missing = (np.nan, np.nan)
     figures = pd.DataFrame(
         [missing if row is None else printed[row] for row in rows], columns=["paper_mse_pixel", "paper_pck"]

@@ -20,6 +20,7 @@ from flexpose_core.errors import DataError, OutputError
 
 HEALTH = "health/"
 """What the names of gradients' and weights' norms begin with."""
+_FILES = "events.out.tfevents.*"
 
 
 class TrainingLog:
@@ -40,8 +41,10 @@ class TrainingLog:
             shutil.rmtree(folder, ignore_errors=True)
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
-            # The form of name that TensorBoard looks for; two sessions of one second differ.
-            name = f"events.out.tfevents.{int(time.time()):010d}.{os.getpid()}.{time.monotonic_ns()}"
+            # The form of name that TensorBoard looks for. Its last part says which session this is: clocks can be set back, and
+            # one that goes on from a checkpoint of long ago begins before others.
+            session = 1 + max((_session(path) for path in folder.glob(_FILES)), default=0)
+            name = f"events.out.tfevents.{int(time.time()):010d}.{os.getpid()}.{session}"
             self.file = open(folder / name, "wb")  # noqa: SIM115 - closed in `__exit__`
         self.records = RecordWriter(self.file)
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
@@ -85,26 +88,31 @@ class TrainingLog:
 def read_scalars(folder: Path) -> dict[str, dict[int, float]]:
     """Return step → value of each scalar of a training's log, in which an interrupted training has several files.
 
-    What a resumed training says of a step counts more than what was said before it was killed. Which file is later, the steps tell
-    and not the clock, which may have been set back in between.
+    From the step on at which a session began, what those before it said does not count: it was lost when they were killed, or
+    given up with a later checkpoint.
 
     Raises
     ------
     DataError
         If a file is damaged; that its last record is cut off, by a kill, is no damage.
     """
-    sessions = []
-    for path in sorted(Path(folder).glob("events.out.tfevents.*")):
-        events = [event for event in _events(path) if event.HasField("summary")]
-        if events:
-            sessions.append((min(event.step for event in events), path.name, events))
     found: dict[str, dict[int, float]] = {}
-    for _, _, events in sorted(sessions, key=lambda session: session[:2]):
-        for event in events:
+    for path in sorted(Path(folder).glob(_FILES), key=_session):
+        for event in _events(path):
+            if event.session_log.status == SessionLog.START:
+                found = {tag: {s: v for s, v in points.items() if s < event.step} for tag, points in found.items()}
             for value in event.summary.value:
                 if value.HasField("simple_value"):
                     found.setdefault(value.tag, {})[event.step] = value.simple_value
-    return found
+    return {tag: points for tag, points in found.items() if points}
+
+
+def _session(path: Path) -> int:
+    """Return which session of a training a file is of, as its name says; raises DataError if it does not."""
+    number = path.name.rpartition(".")[2]
+    if not number.isdecimal():
+        raise DataError(f"{path}: expected a log whose name ends in a number, found {path.name}")
+    return int(number)
 
 
 def _events(path: Path) -> Iterator[Event]:

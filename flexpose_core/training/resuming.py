@@ -103,7 +103,7 @@ def _save_state(objective: Resumable, path: Path, step: int, fingerprint: dict, 
 
 def _arithmetic_of(objective: Resumable) -> str:
     weights = (value for network in objective.networks.values() for value in network.state_dict().values())
-    return arithmetic(next(weights).device)
+    return arithmetic(next(weights).device, getattr(objective, "mixed", True))
 
 
 def _load_state(objective: Resumable, tensors: dict[str, Tensor]) -> None:

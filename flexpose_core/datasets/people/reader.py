@@ -20,6 +20,9 @@ from flexpose_core.skeletons import BODY15
 
 BATCH = 4096
 _NEAREST = 2.0  # metres
+_FEWEST_FACING = 1e-3
+"""Share of the people drawn below which so many would have to be drawn that a mistake is more likely."""
+_DRAWN_TO_JUDGE = 16 * BATCH
 NO_SUBJECT = -1  # an annotation-only pose belongs to a body of its own
 
 
@@ -80,6 +83,7 @@ class PeopleReader(DrawnReader):
             numbers = np.arange(counts["kept"], counts["kept"] + n, dtype=np.int32)
             counts["kept"] += n
             counts["facing away"] += drawn.facing_away
+            _check_facing(counts)
             posture = drawn.posture[:n]
             yield PoseBatch(
                 poses=drawn.poses[:n],
@@ -91,6 +95,16 @@ class PeopleReader(DrawnReader):
                 frame=pool.frame[posture].astype(np.int32),
             )
         self._counts[split] = counts
+
+
+def _check_facing(counts: dict[str, int]) -> None:
+    """Raise ConfigError if next to nobody faces the cameras: the search would not end for hours."""
+    drawn = counts["kept"] + counts["facing away"]
+    if drawn >= _DRAWN_TO_JUDGE and counts["kept"] < _FEWEST_FACING * drawn:
+        raise ConfigError(
+            f"people: facing: expected cameras that at least one person in {1 / _FEWEST_FACING:.0f} faces, "
+            f"found {counts['kept']} of {drawn}"
+        )
 
 
 def _batch_of_shot(scene: Scene, shot: Shot) -> PoseBatch:

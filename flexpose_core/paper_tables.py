@@ -1,6 +1,9 @@
 """The paper's own tables, as printed; the last two columns are MSE-Pixel and PCK."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from flexpose_core.errors import ConfigError
 
 _RESULTS = ("Method", "Target", "Source", "Annotation set", "MSE-Pixel", "PCK")
 PAPER_COLUMNS = {
@@ -43,3 +46,22 @@ PAPER_TABLES: dict[str, tuple[tuple[Any, ...], ...]] = {
         ("Ours", "WFLW", "300-VW", "96K", 11.64, 0.482),
     ),
 }
+
+
+def check_paper_rows(name: str, rows: Sequence[int | None]) -> None:
+    """Check that the paper's table of that name has these rows, by number; None is a row that it lacks.
+
+    Raises
+    ------
+    ConfigError
+        If the paper has no numbered table of that name, or it lacks a row.
+    """
+    where = f"config: tables.{name}.paper_rows"
+    if PAPER_COLUMNS.get(name, ("",))[0] != "#":
+        raise ConfigError(
+            f"{where}: expected none, as the paper has no numbered table of that name, found {list(rows)}"
+        )
+    printed = [row[0] for row in PAPER_TABLES[name]]
+    unknown = [row for row in rows if row is not None and row not in printed]
+    if unknown:
+        raise ConfigError(f"{where}: expected rows of 0..{max(printed)}, found {unknown[0]}")
