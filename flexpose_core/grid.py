@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from flexpose_core.datasets import reader_name
 from flexpose_core.datasets.catalogue import paper_sizes
 from flexpose_core.datasets.drawing.options import DrawingOptions
+from flexpose_core.datasets.options import KeypointsJsonOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest
 from flexpose_core.options.adaptation import AlignmentOptions
@@ -22,6 +24,11 @@ from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.runs import Run, plain, runs_of
+
+
+def _sees_test(options: KeypointsJsonOptions, split: str) -> bool:
+    return split == "test" or options.val_from == "test" or options.still_cameras
+
 
 _LISTED = 20
 """Names that an error lists; of more, those alike."""
@@ -83,10 +90,29 @@ class Grid:
         """Return the options of a drawn dataset."""
         return plain({"options": self.config.datasets[dataset]})
 
-    def shard_params(self, dataset: str) -> dict[str, Any]:
-        """Return the options of an annotated dataset as far as reading depends on them: without its limits."""
+    def shard_params(self, dataset: str, split: str) -> dict[str, Any]:
+        """Return the options of an annotated dataset as far as reading a split depends on them: without its limits.
+
+        Nor does training depend on which of one's own files is the test's, but for the scenes of cameras that stand still.
+        """
+        own = self.config.datasets[dataset]
         options = self.dataset_params(dataset)["options"]
-        return {"options": {key: value for key, value in options.items() if key != "limit"}}
+        left_out = {"limit"}
+        if isinstance(own, KeypointsJsonOptions) and not _sees_test(own, split):
+            left_out.add("test")
+        return {"options": {key: value for key, value in options.items() if key not in left_out}}
+
+    def annotation_files(self, dataset: str, split: str) -> list[str]:
+        """Return the files of one's own annotations that a split is read from, as far as they exist: when they change, it does.
+
+        Other datasets are published, and stay as they are.
+        """
+        own = self.config.datasets[dataset]
+        if not isinstance(own, KeypointsJsonOptions):
+            return []
+        files = [own.train, own.val, own.test if _sees_test(own, split) else None]
+        paths = [Path(own.root) / file for file in files if file is not None]
+        return [str(path) for path in paths if path.is_file()]
 
     def gather_params(self, dataset: str, split: str) -> dict[str, Any]:
         """Return how many poses of a split are kept, None for all, and how many the paper counts."""

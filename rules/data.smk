@@ -23,6 +23,8 @@ rule convert:
 
 
 rule convert_shard:
+    input:
+        lambda wildcards: GRID.annotation_files(wildcards.dataset, wildcards.split),
     output:
         temp("results/data/{dataset}/{split}_shard{shard}.h5"),
     log:
@@ -36,7 +38,7 @@ rule convert_shard:
         mem_mb=memory(2000),
         runtime=240,
     params:
-        cell=lambda wildcards: GRID.shard_params(wildcards.dataset),
+        cell=lambda wildcards: GRID.shard_params(wildcards.dataset, wildcards.split),
         shards=lambda wildcards: GRID.shards(wildcards.dataset),
         stamp=reader_stamp,
     script:

@@ -194,6 +194,30 @@ def test_a_cell_is_planned_anew_from_its_options_alone(results, tmp_path, monkey
     )
 
 
+def test_paths_of_a_cell_made_anew_start_from_where_they_did(tmp_path, monkeypatch):
+    options = {
+        "datasets": {"mine": {"reader": "keypoints-json", "root": "data/mine"}, "everyday": {"reader": "people"}},
+        "methods": {
+            "a": {"adaptation": {"perceptual": {"kind": "vgg16", "weights": "data/vgg16.pth"}}},
+            "b": {"adaptation": {"perceptual": {"kind": "vgg16", "weights": "random"}}},
+            "c": {"adaptation": None},
+        },
+    }
+    stated = {"origin": {"options": options}, "name": "a", "seed": 0}
+    monkeypatch.setattr(subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 1))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="found that it failed"):
+        replay.retrain(stated, tmp_path / "new", 1)
+    written = json.loads((tmp_path / "new/config.json").read_text())
+    assert written["datasets"] == {
+        "mine": {"reader": "keypoints-json", "root": str(tmp_path / "data/mine")},
+        "everyday": {"reader": "people"},
+    }
+    weights = [(written["methods"][name]["adaptation"] or {}).get("perceptual", {}).get("weights") for name in "abc"]
+    assert weights == [str(tmp_path / "data/vgg16.pth"), "random", None]
+    assert options["datasets"]["mine"]["root"] == "data/mine"
+
+
 def test_images_can_stay_at_home(results, tmp_path, capsys):
     out = tmp_path / "cell.zip"
     assert export.main([str(results / "cells" / RUN), str(out), "--without-images"]) == 0

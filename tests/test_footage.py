@@ -39,6 +39,18 @@ def test_there_is_no_median_of_few_or_unlike_pictures(tmp_path):
     assert median_picture(pictures) is None
 
 
+@pytest.mark.parametrize("odd", [[0], [3], [0, 2, 9], [0, 1, 2, 3, 4], list(range(6))])
+def test_pictures_of_another_size_are_left_out_of_the_median(tmp_path, odd):
+    images = list(np.random.default_rng(1).integers(0, 256, (12, 9, 7, 3)).astype(np.uint8))
+    turned = [image.transpose(1, 0, 2) if place in odd else image for place, image in enumerate(images)]
+    found = median_picture(written(tmp_path, turned))
+    if 2 * len(odd) == len(images):
+        assert found is None
+    else:
+        kept = np.stack([image for place, image in enumerate(images) if place not in odd])
+        np.testing.assert_array_equal(found, np.sort(kept, axis=0)[len(kept) // 2])
+
+
 def test_a_median_holds_its_pictures_once(tmp_path):
     side, count = 512, 25
     random = np.random.default_rng(0)
@@ -61,8 +73,10 @@ def test_of_large_pictures_fewer_make_the_median(tmp_path, monkeypatch):
     monkeypatch.setattr(footage, "MEDIAN_BYTES", 7 * 16 * 16 * 3 + 5)
     chosen = np.linspace(0, 24, 7).astype(int)
     np.testing.assert_array_equal(median_picture(pictures), np.median(images[chosen], axis=0))
-    monkeypatch.setattr(footage, "MEDIAN_BYTES", 4 * 16 * 16 * 3)
-    assert median_picture(pictures) is None
+    # Five at least, however large they are.
+    monkeypatch.setattr(footage, "MEDIAN_BYTES", 1)
+    chosen = np.linspace(0, 24, 5).astype(int)
+    np.testing.assert_array_equal(median_picture(pictures), np.median(images[chosen], axis=0))
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "bmp"])

@@ -12,6 +12,7 @@ from flexpose_core.datasets.options import KeypointsJsonOptions, SquareOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, write_cache
 from flexpose_core.skeletons import BODY15
+from flexpose_core.stages import predict
 from flexpose_core.stages.find_poses import find_poses
 from flexpose_core.stages.found_keypoints import main
 
@@ -62,3 +63,54 @@ def test_drawn_people_are_in_no_picture(trained, tmp_path, capsys):  # noqa: F81
     assert main([str(tmp_path / "found.h5"), str(tmp_path / "found.json")]) == 1
     assert "found.h5: expected poses that were cut out of pictures" in capsys.readouterr().err
     assert not (tmp_path / "found.json").exists()
+
+
+def test_found_people_have_the_ids_of_the_file_they_were_read_from(root, found, tmp_path, capsys):  # noqa: F811
+    before = json.loads((root[0] / "a.json").read_text())
+    names = {image["id"]: image for image in before["images"]}
+    assert main([str(found[0]), str(tmp_path / "found.json"), "--like", str(root[0] / "a.json")]) == 0
+    content = json.loads((tmp_path / "found.json").read_text())
+    assert sorted(image["id"] for image in content["images"]) == sorted(names)
+    assert all(names[image["id"]] == image for image in content["images"])
+    of = {annotation["id"]: annotation["image_id"] for annotation in before["annotations"]}
+    assert {one["id"]: one["image_id"] for one in content["annotations"]} == of
+    capsys.readouterr()
+    assert main([str(found[0]), str(tmp_path / "x.json"), "--like", str(root[0] / "test.json")]) == 1
+    assert "test.json: expected the file that people were read from, found another picture" in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_detector_finds_people_of_other_pictures_by_two_marked_joints(root, trained, tmp_path, capsys):  # noqa: F811
+    """New pictures, one of them missing, whose file has a mark before its text, sizes that are null, and ids of its own."""
+    content = json.loads((root[0] / "a.json").read_text())
+    content["images"], content["annotations"] = content["images"][:6], content["annotations"][:6]
+    for place, (image, annotation) in enumerate(zip(content["images"], content["annotations"], strict=True)):
+        image |= {"id": f"p{place}", "width": None, "height": None}
+        marked = np.zeros((15, 3))
+        rows = [BODY15.joints.index(name) for name in ("head", "l_ankle")]
+        marked[rows] = np.reshape(annotation["keypoints"], (15, 3))[rows]
+        annotation |= {
+            "id": 70 + place,
+            "image_id": f"p{place}",
+            "iscrowd": False,
+            "keypoints": marked.ravel().tolist(),
+        }
+        annotation["keypoints"][3] = None
+    content["images"][5]["file_name"] = "left/none.png"
+    (root[0] / "new.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
+    command = [str(trained[0]), str(root[0]), "new.json", str(tmp_path / "out.json"), "--set", "pictures=frames"]
+    assert predict.main([*command, "--set", "still_cameras=true", "--picture", str(tmp_path / "p.png")]) == 0
+    said = capsys.readouterr().out
+    assert "out.json: 5 of 6 people" in said
+    assert "1 dropped: picture missing or unreadable" in said
+    made = json.loads((tmp_path / "out.json").read_text())
+    assert [one["id"] for one in made["annotations"]] == [70, 72, 74, 71, 73]  # folder by folder
+    assert made["images"] == [content["images"][place] for place in (0, 2, 4, 1, 3)]
+    joints = np.array([one["keypoints"] for one in made["annotations"]]).reshape(-1, 15, 3)
+    assert np.isfinite(joints).all()
+    assert (tmp_path / "p.png").is_file()
+    assert predict.main([*command, "--set", "pictured=frames"]) == 1
+    assert "ConfigError" in capsys.readouterr().err
+    (tmp_path / "w.safetensors").write_bytes(b"none")
+    assert predict.main([str(tmp_path / "w.safetensors"), *command[1:]]) == 1
+    assert "w.safetensors" in capsys.readouterr().err

@@ -370,3 +370,34 @@ def test_poses_are_placed_with_the_methods_own_alignment():
         first, second = before.placing_params(name), after.placing_params(name)
         assert {key for key in first if first[key] != second[key]} == options
     assert after.placing_params("upright-everyday-flexpose_s0")["alignment"]["bone_shrinkage"] == 1.0
+
+
+@pytest.mark.parametrize("still", [False, True])
+def test_a_split_depends_on_the_annotation_files_that_it_is_read_from(tmp_path, still):
+    own = {
+        "reader": "keypoints-json",
+        "root": str(tmp_path),
+        "train": "train.json",
+        "images": True,
+        "still_cameras": still,
+    }
+    (tmp_path / "train.json").touch()
+    (tmp_path / "test.json").touch()
+
+    def grid(**more):
+        raw = raw_config()
+        raw["datasets"]["mine"] = own | more
+        return Grid(load_config(raw))
+
+    before, after = grid(), grid(test="test.json")
+    assert (before.shard_params("mine", "train") == after.shard_params("mine", "train")) != still
+    assert (before.annotation_files("mine", "val") == after.annotation_files("mine", "val")) != still
+    files = {split: after.annotation_files("mine", split) for split in ("train", "val", "test")}
+    train, test = str(tmp_path / "train.json"), str(tmp_path / "test.json")
+    assert files == {"train": [train, test], "val": [train, test], "test": [train, test]} if still else {
+        "train": [train], "val": [train], "test": [train, test]
+    }  # fmt: skip
+    # What is not there is named by the job.
+    assert grid(val="val.json").annotation_files("mine", "val") == [train]
+    assert after.annotation_files("everyday", "train") == []
+    assert grid(held_out=0.2).shard_params("mine", "train") != before.shard_params("mine", "train")

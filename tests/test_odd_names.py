@@ -1,9 +1,11 @@
 """Files and folders whose names no original has, and records that share a name."""
 
+import codecs
 import json
 import resource
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import scipy.io
@@ -220,6 +222,46 @@ def test_an_image_that_climbs_out_of_the_root_is_refused_also_where_it_is_not_re
     write_json(tmp_path, [{"id": 1, "file_name": "../../etc/passwd"}], [annotation(1)])
     with pytest.raises(DataError, match=r"a\.json: images: expected a path inside .*passwd"):
         of_json(tmp_path)
+
+
+def test_only_pictures_with_a_person_who_can_be_used_are_held_out(tmp_path):
+    """Many tools list every frame of a video: which of the few annotated ones are val's must not depend on the others."""
+    images = [{"id": key, "file_name": f"{key}.jpg", "width": 200, "height": 200} for key in range(100)]
+    people = [annotation(key) for key in range(0, 40, 4)] + [
+        {**annotation(5), "iscrowd": True},
+        {**annotation(6), "keypoints": None},
+    ]
+    kept = {}
+    for name, listed in (("all", images), ("few", [image for image in images if image["id"] in range(0, 40, 4)])):
+        write_json(tmp_path, listed, [one for one in people if one["image_id"] in {image["id"] for image in listed}])
+        kept[name] = [len(of_json(tmp_path, split, held_out=0.2)[0][0].poses) for split in ("train", "val")]
+        kept[name] += [of_json(tmp_path, "val", held_out=0.2)[0][0].poses.tolist()]
+    assert kept["all"] == kept["few"]
+    assert kept["all"][:2] == [8, 2]
+
+
+def test_null_and_true_stand_where_tools_write_them(tmp_path):
+    """No size, no flag of a crowd, no place for a joint that is not marked; and a mark of Windows before the text."""
+    whole = annotation(0)
+    lacking = {**annotation(1), "iscrowd": None, "keypoints": [None, None, 0, *annotation(1)["keypoints"][3:]]}
+    images = [{"id": key, "file_name": f"{key}.jpg", "width": None, "height": None} for key in range(3)]
+    write_json(tmp_path, images, [whole, lacking, {**annotation(2), "iscrowd": True}])
+    (tmp_path / "a.json").write_bytes(codecs.BOM_UTF8 + (tmp_path / "a.json").read_bytes())
+    batches, counts = of_json(tmp_path, held_out=0, complete=False)
+    assert counts["dropped"] == {"crowd": 1}
+    visible = np.concatenate([batch.visibility for batch in batches])
+    assert sorted(visible.sum(axis=1).tolist()) == [14, 15]
+
+
+def test_a_picture_turned_by_its_exif_is_told_from_a_wrong_one(tmp_path):
+    """OpenCV turns pictures as their EXIF asks; a file that states the sizes before that states its joints so, too."""
+    images = [{"id": key, "file_name": f"{key}.png", "width": 200, "height": 120 + 80 * (key == 2)} for key in range(3)]
+    write_json(tmp_path, images, [annotation(key) for key in range(3)])
+    for key, (height, width) in enumerate([(200, 120), (100, 150), (200, 200)]):
+        assert cv2.imwrite(str(tmp_path / f"{key}.png"), np.full((height, width, 3), 90, np.uint8))
+    _, counts = of_json(tmp_path, held_out=0, images=True, complete=False)
+    assert counts["kept"] == 1
+    assert counts["dropped"] == {"picture turned by its EXIF orientation": 1, "picture of another size than stated": 1}
 
 
 # ---- joints outside pictures whose size no annotation states

@@ -1,6 +1,7 @@
 """Own pictures of cameras that stand still: a folder is a video, and behind its people lies the scene."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -130,3 +131,54 @@ def test_people_of_still_cameras_can_be_animated(root, tmp_path):
     pictures = load_cache(tmp_path / "train.h5", images=True)
     people = cut_out(pictures, tmp_path / "train.h5", pictures, tmp_path / "train.h5")
     assert len(people.poses) == 2 * EACH
+
+
+def test_of_several_people_before_one_camera_nobody_is_taken_for_another(root, tmp_path, capsys):
+    """Two people in one picture of a camera: all of it are sequences alone, with the scene of the whole folder behind them."""
+    folder = shutil.copytree(root[0], tmp_path / "own")
+    content = json.loads((folder / "a.json").read_text())
+    content["annotations"].append({**content["annotations"][2], "id": 1000})
+    (folder / "a.json").write_text(json.dumps(content))
+    options = KeypointsJsonOptions(
+        root=str(folder),
+        train="a.json",
+        pictures="frames",
+        images=True,
+        image_format="png",
+        held_out=0.0,
+        still_cameras=True,
+    )
+    batches, counts = read(options, "train")
+    assert counts["kept"] == 2 * EACH + 5
+    sequences, backgrounds = {}, {}
+    for batch in batches:
+        for row, source in enumerate(batch.source):
+            sequences.setdefault(source.split("/")[1], []).append(int(batch.sequence[row]))
+            backgrounds[str(source), int(batch.frame[row])] = batch.backgrounds[row]
+    assert {place: len(set(own)) for place, own in sequences.items()} == {"few": 1, "left": EACH + 1, "right": 1}
+    assert len({number for own in sequences.values() for number in own}) == EACH + 3
+    said = capsys.readouterr().err
+    assert said.count("tell no scene") == 1
+    assert "few/24.png: 4 pictures of its camera" in said
+    usual = read_as(root[0], True)
+    for row, source in enumerate(usual.source):
+        assert backgrounds[str(source), int(usual.frame[row])] == usual.backgrounds[row]
+
+
+def test_a_picture_that_is_turned_has_no_scene_behind_it(root, tmp_path):
+    folder = shutil.copytree(root[0], tmp_path / "own")
+    picture = folder / "frames/left/4.png"
+    assert cv2.imwrite(str(picture), cv2.imread(str(picture))[:120])
+    content = json.loads((folder / "a.json").read_text())
+    content["images"][4].pop("height")
+    (folder / "a.json").write_text(json.dumps(content))
+    options = KeypointsJsonOptions(
+        root=str(folder), train="a.json", pictures="frames", images=True, image_format="png", held_out=0.0, still_cameras=True,
+        complete=False,
+    )  # fmt: skip
+    batches, _ = read(options, "train")
+    for batch in batches:
+        for image, behind, frame in zip(batch.images, batch.backgrounds, batch.frame, strict=True):
+            plain = border_colour(decode_image(image))
+            if batch.source[0].split("/")[1] == "left":
+                assert np.array_equal(decode_image(behind), plain) == (frame == 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -46,6 +47,11 @@ class Counts:
         read = self.kept + sum(self.dropped.values())
         return {"read": read, "kept": self.kept, "dropped": dict(self.dropped), "first_dropped": dict(self.first)}
 
+    def lines(self) -> list[str]:
+        """Return what was kept and dropped, for people to read."""
+        kept = f"{self.kept} of {self.kept + sum(self.dropped.values())} kept"
+        return [kept, *(f"  {count} dropped: {name}, first {self.first[name]}" for name, count in self.dropped.items())]
+
 
 class AnnotatedReader:
     """Reads an annotated dataset through its raw reader.
@@ -61,6 +67,7 @@ class AnnotatedReader:
         self.options = options
         self.skeleton = raw.skeleton
         self._counts: dict[str, Counts] = {}
+        self._last_scene: tuple[Sequence[Picture], np.ndarray | None] | None = None
 
     def splits(self) -> tuple[str, ...]:
         """Return the names of the splits."""
@@ -147,7 +154,7 @@ class AnnotatedReader:
         pictures = batch.pictures or ()
         masked = self.options.masked
         footage = (batch.footage or {}).get(int(batch.sequence[0]), pictures)
-        behind = median_picture(footage) if self.raw.is_video and not masked else None
+        behind = self._scene(footage, unit) if self.raw.is_video and not masked else None
         shown = pictures if masked else tuple(Picture(picture.path, picture.frame) for picture in pictures)
         # Frames in rising order; read_pictures goes through a video once for the whole sequence.
         images = read_pictures(shown)
@@ -160,7 +167,11 @@ class AnnotatedReader:
                     continue
                 stated, size = batch.picture_size[row], np.array([image.shape[1], image.shape[0]])
                 if stated.all() and (stated != size).any():
-                    counts.drop("picture of another size than stated", 1, f"{unit}: record {batch.frame[row]}")
+                    turned = (stated[::-1] == size).all()
+                    reason = (
+                        "picture turned by its EXIF orientation" if turned else "picture of another size than stated"
+                    )
+                    counts.drop(reason, 1, f"{unit}: record {batch.frame[row]}")
                     continue
                 # Where no annotation states the size, only now is it known.
                 visible[row] &= _inside(batch.joints[row], size)
@@ -169,7 +180,9 @@ class AnnotatedReader:
                     continue
                 rows.append(row)
                 cuts.append(cut(image, crops[row], self.options.image_size))
-                backgrounds.append(self._background(behind, cuts[-1], crops[row]))
+                # A picture held upright is of no scene seen lying.
+                scene = behind if behind is not None and behind.shape == image.shape else None
+                backgrounds.append(self._background(scene, cuts[-1], crops[row]))
             if rows:
                 counts.kept += len(rows)
                 chosen = np.array(rows)
@@ -181,6 +194,18 @@ class AnnotatedReader:
                     encode_images(cuts, kind),
                     encode_images(backgrounds, kind),
                 )
+
+    def _scene(self, footage: Sequence[Picture], unit: str) -> np.ndarray | None:
+        """Return the median of a camera's pictures, made once for all sequences that these are behind."""
+        if self._last_scene is None or self._last_scene[0] is not footage:
+            self._last_scene = footage, median_picture(footage)
+            if self._last_scene[1] is None and len(footage):
+                print(
+                    f"{unit}: {footage[0].path}: {len(footage)} pictures of its camera or video tell no scene: the background is "
+                    "taken to be of one colour",
+                    file=sys.stderr,
+                )
+        return self._last_scene[1]
 
     def _background(self, behind: np.ndarray | None, shown: np.ndarray, crop: np.ndarray) -> np.ndarray:
         if self.options.masked:

@@ -6,6 +6,8 @@ ten times as much.
 
 from __future__ import annotations
 
+import codecs
+import math
 import sys
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -50,12 +52,15 @@ class _File(msgspec.Struct):
 
 
 class JsonImage(msgspec.Struct):
-    """An entry of `images`; sizes in pixels, 0 where not stated."""
+    """An entry of `images`; sizes in pixels, 0 where not stated, or null."""
 
     id: Key
     file_name: Annotated[str, Meta(max_length=1000)] = ""
-    width: float = 0
-    height: float = 0
+    width: float | None = 0
+    height: float | None = 0
+
+    def __post_init__(self) -> None:
+        self.width, self.height = self.width or 0, self.height or 0
 
 
 class _Category(msgspec.Struct):
@@ -67,9 +72,9 @@ class _Annotation(msgspec.Struct):
     image_id: Key
     id: Key | None = None
     category_id: Key | None = None
-    keypoints: list[float] | None = None
+    keypoints: list[float | None] | None = None
     num_keypoints: float | None = None
-    iscrowd: float = 0
+    iscrowd: float | bool | None = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,8 @@ class CocoJson:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        data = read_bytes(path, LARGEST_FILE)
+        # Editors of Windows put a mark before the text.
+        data = read_bytes(path, LARGEST_FILE).removeprefix(codecs.BOM_UTF8)
         memory = len(data) + BYTES_AN_ENTRY * data.count(b"{")
         if memory > MOST_MEMORY:
             raise DataError(
@@ -111,7 +117,7 @@ class CocoJson:
         names = 0
         for index, image in enumerate(_decoded(self._file.images, JsonImage)):
             # Sizes go into int32, and NaN is no size.
-            if image is None or not (0 <= image.width < 2**31 and 0 <= image.height < 2**31):
+            if image is None or not all(0 <= (side or 0) < 2**31 for side in (image.width, image.height)):
                 _count(self._lost_images, "damaged entry of a picture", index)
             elif image.id in self.images:
                 _count(self._lost_images, "repeated id of a picture", index)
@@ -156,6 +162,16 @@ class CocoJson:
         if waiting.index or waiting.dropped:
             yield waiting.flush()
 
+    def annotated(self) -> list[Key]:
+        """Return the ids of the images that an annotation which can be used is of, in the order of these."""
+        seen: set[Key] = set()
+        of = {
+            annotation.image_id
+            for annotation in _decoded(self._file.annotations, _Annotation)
+            if annotation is not None and self._refusal(annotation, seen) is None
+        }
+        return [key for key in self.images if key in of]
+
     def _names_of(self, annotation: _Annotation) -> tuple[str, ...]:
         if annotation.category_id is None and len(self.names) == 1:
             return next(iter(self.names.values()))
@@ -195,7 +211,8 @@ class _Waiting:
     def add(self, index: int, annotation: _Annotation) -> None:
         self.index.append(index)
         self.images.append(self.file.images[annotation.image_id])
-        self.keypoints.append(annotation.keypoints or [])
+        # null stands for what was not marked.
+        self.keypoints.append([math.nan if number is None else number for number in annotation.keypoints or []])
 
     def drop(self, reason: str, index: int) -> None:
         _count(self.dropped, reason, index)

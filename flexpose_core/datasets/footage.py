@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,8 +18,9 @@ LARGEST_PICTURE = 64_000_000
 LARGEST_FILE = 100_000_000
 MEDIAN_FRAMES = 25
 """As many as show through people who move about."""
+FEWEST_FRAMES = 5
 MEDIAN_BYTES = 320_000_000
-"""What they take at most while a median is made: 25 frames of 2048² pixels do, of larger pictures fewer are looked at."""
+"""What they take at most while a median is made: 25 frames of 2048² pixels do, of larger ones fewer, but for `FEWEST_FRAMES`."""
 
 
 def read_pictures(pictures: Sequence[Picture]) -> Iterator[np.ndarray | None]:
@@ -122,24 +124,37 @@ class _Video:
 def median_picture(pictures: Sequence[Picture]) -> np.ndarray | None:
     """Return the temporal median, (H, W, 3) uint8, of up to 25 pictures spread over a sequence; None where it has under 5.
 
-    Masks are left aside: the background is what they hide.
+    Of pictures of several sizes, as of a camera that was turned, those of the commonest make it. Masks are left aside: the
+    background is what they hide.
     """
-    first = next((image for image in read_pictures(_spread(pictures, MEDIAN_FRAMES)) if image is not None), None)
+    looked_at = _spread(pictures, MEDIAN_FRAMES)
+    first = next((image for image in read_pictures(looked_at) if image is not None), None)
     if first is None:
         return None
-    chosen = _spread(pictures, min(MEDIAN_FRAMES, MEDIAN_BYTES // first.nbytes))
+    middle = _median_of(pictures, first.shape)
+    if middle is None:
+        shapes = Counter(image.shape for image in read_pictures(looked_at) if image is not None)
+        commonest = shapes.most_common(1)[0][0]
+        middle = _median_of(pictures, commonest) if commonest != first.shape else None
+    return middle
+
+
+def _median_of(pictures: Sequence[Picture], shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return the median of the pictures of this shape, None where they are too few or not most of those that can be read."""
+    most = MEDIAN_BYTES // int(np.prod(shape))
+    chosen = _spread(pictures, min(MEDIAN_FRAMES, max(FEWEST_FRAMES, most)))
     # Filled as they come: a list of pictures and their stack would take twice as much.
-    stack = np.empty((len(chosen), *first.shape), np.uint8)
-    count = 0
+    stack = np.empty((len(chosen), *shape), np.uint8)
+    count = readable = 0
     for image in read_pictures(chosen):
         if image is not None:
-            if image.shape != first.shape:
-                return None
-            stack[count] = image
-            count += 1
-    if count < 5:
+            readable += 1
+            if image.shape == shape:
+                stack[count] = image
+                count += 1
+    if count < FEWEST_FRAMES or 2 * count <= readable:
         return None
-    middle = np.empty_like(first)
+    middle = np.empty(shape, np.uint8)
     # Row by row, and copied at once: a partition is as large as what it sorts, and its middle would keep it alive.
     for row in range(len(middle)):
         middle[row] = np.partition(stack[:count, row], count // 2, axis=0)[count // 2]

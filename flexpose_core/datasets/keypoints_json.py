@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from flexpose_core.datasets.coco_json import CocoJson, JsonRows
 from flexpose_core.datasets.joint_maps import derive_trunk, map_joints
 from flexpose_core.datasets.options import KeypointsJsonOptions
 from flexpose_core.datasets.raw import Picture, RawBatch, joined, raw_batch
-from flexpose_core.datasets.splits import part_of_training
+from flexpose_core.datasets.splits import held_out
 from flexpose_core.datasets.untrusted import inside, name_inside
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.skeletons import BODY15, Skeleton, skeleton_named
@@ -67,8 +68,8 @@ class KeypointsJsonReader:
             batches = file.rows(file.images)
         else:
             # Drawn by their text; 1 and "1" stay together.
-            chosen = set(part_of_training([str(key) for key in file.images], split, self.held_out))
-            images = {key for key in file.images if str(key) in chosen}
+            for_val = held_out([str(key) for key in file.annotated()], self.held_out)
+            images = {key for key in file.images if (str(key) in for_val) == (split == "val")}
             batches = file.rows(images, unclaimed=split == "train")
         read = (self._batch(rows, split, unit) for rows in batches)
         if self.is_video:
@@ -77,7 +78,10 @@ class KeypointsJsonReader:
             yield from read
 
     def _videos(self, batches: Sequence[RawBatch], split: str) -> Iterator[RawBatch]:
-        """Yield all batches of a split as one, a sequence a folder, each with its pictures of all splits."""
+        """Yield all batches of a split as one, a sequence a folder, each with its pictures of all splits.
+
+        Where one picture of a folder shows several people, nothing tells who is who in the others: each is a sequence alone.
+        """
         names = {
             self._name(name, image.file_name, f"{self.root / file}: images")
             for name, file in self.files.items()
@@ -88,16 +92,22 @@ class KeypointsJsonReader:
         cameras: dict[str, list[str]] = {}
         for name in sorted(names):
             cameras.setdefault(_folder_of(name), []).append(name)
-        number = {folder: place for place, folder in enumerate(cameras)}
-        footage = {
-            number[folder]: tuple(Picture(inside(self.root, name, split)) for name in own)
-            for folder, own in cameras.items()
-        }
-        if batches:
-            whole = joined(batches, footage)
-            sources = whole.source if whole.source is not None else ()
-            places = [number[_folder_of(name)] if name else -1 for name in sources]
-            yield replace(whole, sequence=np.array(places, np.int32))
+        if not batches:
+            return
+        whole = joined(batches)
+        sources = list(whole.source) if whole.source is not None else []
+        crowded = {_folder_of(name) for name, count in Counter(sources).items() if count > 1}
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(sources):
+            rows.setdefault(_folder_of(name), []).append(row)
+        sequence = np.empty(len(sources), np.int32)
+        footage: dict[int, tuple[Picture, ...]] = {}
+        for folder, own in sorted(rows.items()):
+            pictures = tuple(Picture(inside(self.root, name, split)) for name in cameras.get(folder, ()))
+            for some in [[row] for row in own] if folder in crowded else [own]:
+                sequence[some] = len(footage)
+                footage[len(footage)] = pictures
+        yield replace(whole, sequence=sequence, footage=footage)
 
     def _batch(self, rows: JsonRows, split: str, unit: str) -> RawBatch:
         stated = f"{self.root / unit}: images"

@@ -112,7 +112,7 @@ class RawBatch:
 _COLUMNS = ("joints", "clip", "subject", "camera", "sequence", "frame", "picture_size")
 
 
-def joined(batches: Sequence[RawBatch], footage: Mapping[int, tuple[Picture, ...]] | None = None) -> RawBatch:
+def joined(batches: Sequence[RawBatch]) -> RawBatch:
     """Return batches of one kind, at least one, as one."""
     sources = [batch.source for batch in batches if batch.source is not None]
     pictures = [batch.pictures for batch in batches if batch.pictures is not None]
@@ -121,7 +121,7 @@ def joined(batches: Sequence[RawBatch], footage: Mapping[int, tuple[Picture, ...
         source=np.concatenate(sources) if sources else None,
         pictures=tuple(picture for own in pictures for picture in own) if pictures else None,
         dropped=tuple(dropped for batch in batches for dropped in batch.dropped),
-        footage=footage,
+        footage=None,
     )
 
 

@@ -51,7 +51,9 @@ def inside(root: Path, relative: str, stated_by: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{stated_by}: expected a path inside {root}, found {relative[:80]!r}: {error}") from error
     if not resolved.is_relative_to(base):
-        raise DataError(f"{stated_by}: expected a path inside {root}, found {relative[:80]!r}")
+        raise DataError(
+            f"{stated_by}: expected a path inside {root}, found {relative[:80]!r}, from which a link leads to {resolved}"
+        )
     return path
 
 

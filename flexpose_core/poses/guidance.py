@@ -30,7 +30,11 @@ def choose_shots(target: PoseSet, count: int, rng: np.random.Generator) -> np.nd
     """
     whole = np.flatnonzero(target.visibility.all(axis=1))
     if count > len(whole):
-        raise ConfigError(f"shots: expected at most the {len(whole)} whole poses of the target, found {count}")
+        name = target.attributes.get("dataset", "the target")
+        raise ConfigError(
+            f"shots: expected at most the {len(whole)} whole poses of {name}, found {count}; its card, train.card.json, says what "
+            "was dropped"
+        )
     classes = np.unique(target.clip[whole])
     queues = [_by_turns(whole[target.clip[whole] == name], target.sequence, rng) for name in rng.permutation(classes)]
     longest = max(map(len, queues))

@@ -6,6 +6,7 @@ joins them, in order, into the cache that one shard would give.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ def gather_shards(
         total.kept = limit
         total.drop("over the limit", count - limit, "drawn at random")
     _write(name, reader, split, _rows_of(shards, sizes, chosen), skeleton, total.summary(), out, card, paper)
+    print(f"{name}: {split}: " + "\n".join(total.lines()), file=sys.stderr)
 
 
 def _rows_of(shards: list[Path], sizes: list[int], chosen: np.ndarray) -> Iterator[PoseBatch]:

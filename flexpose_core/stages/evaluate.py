@@ -131,5 +131,7 @@ def compare(predicted: np.ndarray, split: PoseSet) -> np.ndarray:
     if split.images is None:
         raise DataError("picture of detections: expected a pose set loaded with its images")
     images = enlarge(split.images[chosen], _PICTURE_SIDE)
-    pairs = [overlay_poses(images, poses, split.skeleton) for poses in (shown, split.poses[chosen])]
+    # Only what is marked can be drawn as the truth.
+    sides = (shown, None), (split.poses[chosen], split.visibility[chosen])
+    pairs = [overlay_poses(images, poses, split.skeleton, visible) for poses, visible in sides]
     return tile(np.concatenate(pairs, axis=2), _PICTURE_COLUMNS)

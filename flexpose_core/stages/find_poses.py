@@ -23,9 +23,17 @@ _SHOWN, _COLUMNS, _SIDE = 24, 8, 128
 
 
 def find_poses(
-    device_name: str, detector_weights: Path, images: Path, out_poses: Path, out_picture: Path, seed: int
+    device_name: str,
+    detector_weights: Path,
+    images: Path,
+    out_poses: Path,
+    out_picture: Path,
+    seed: int,
+    most: int | None = MOST,
 ) -> None:
-    """Write the poses found in the images, or in `MOST` of them drawn by the seed, and a picture of some.
+    """Write the poses found in the images, or in `most` of them drawn by the seed, and a picture of some.
+
+    They are the mean of what is found in an image and in its mirror image.
 
     The images' own poses are not looked at. Clip, subject, camera, sequence, frame, and where in which picture it was, are the
     image's; all joints count as visible.
@@ -42,7 +50,7 @@ def find_poses(
         raise DataError(
             f"{images}: expected skeleton {skeleton} as in {detector_weights}, found {pictures.skeleton.name}"
         )
-    rows = np.sort(seeds.rng(seed, "find_poses").permutation(len(pictures))[:MOST])
+    rows = np.sort(seeds.rng(seed, "find_poses").permutation(len(pictures))[:most])
     frames = frames_of(pictures, architecture.size, architecture.contrast)
     found = found_in_both_views(detector, frames, rows, pictures.skeleton, device)
     batch = PoseBatch(

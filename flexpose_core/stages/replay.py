@@ -13,6 +13,7 @@ configuration to retrain from can name files to read, such as weights; look at `
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import subprocess
@@ -30,6 +31,7 @@ from flexpose_core.datasets.untrusted import inside, name_inside, one_line
 from flexpose_core.errors import DataError, FlexPoseError
 from flexpose_core.files import atomic_path, read_json, write_text
 from flexpose_core.grid import Grid
+from flexpose_core.options.adaptation import NO_FILE
 from flexpose_core.options.config import load_config
 from flexpose_core.stages.evaluate import evaluate
 from flexpose_core.stages.export import MANIFEST, MOST_BYTES, PIECE, Entry, Manifest, evaluated_files, measure, run_of
@@ -165,7 +167,7 @@ def retrain(stated: dict[str, Any], folder: Path, cores: int) -> dict[str, Any]:
         If the workflow fails; it says itself why.
     """
     # Not by write_json: its seal would be an unknown key of a configuration.
-    write_text(folder / "config.json", json.dumps(stated["origin"]["options"], indent=2))
+    write_text(folder / "config.json", json.dumps(_from_here(stated["origin"]["options"]), indent=2))
     target = f"results/cells/{stated['name']}_s{stated['seed']}/metrics.json"
     root = Path(flexpose_core.__file__).parents[1]
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--snakefile", str(root / "Snakefile")]
@@ -173,6 +175,19 @@ def retrain(stated: dict[str, Any], folder: Path, cores: int) -> dict[str, Any]:
     if subprocess.run(command, check=False).returncode:
         raise DataError(f"{folder}: expected the workflow to make {target}, found that it failed")
     return read_json(folder / target)
+
+
+def _from_here(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options whose paths are absolute: relative ones start from this working directory, and not from the new one."""
+    absolute = copy.deepcopy(options)
+    for dataset in absolute["datasets"].values():
+        if "root" in dataset:
+            dataset["root"] = str(Path(dataset["root"]).absolute())
+    for method in absolute["methods"].values():
+        perceptual = (method.get("adaptation") or {}).get("perceptual") or {}
+        if perceptual.get("weights", "auto") not in NO_FILE:
+            perceptual["weights"] = str(Path(perceptual["weights"]).absolute())
+    return absolute
 
 
 def differences(stated: Any, found: Any, where: str = "") -> Iterator[str]:
