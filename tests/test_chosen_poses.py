@@ -14,7 +14,6 @@ from flexpose_core.poses.choice import choose_like
 from flexpose_core.poses.images import encode_images
 from flexpose_core.rendering.pictures import read_png
 from flexpose_core.skeletons import BODY15, FACE68
-from flexpose_core.stages import find_poses as module
 from flexpose_core.stages.compose_chosen import compose_chosen
 from flexpose_core.stages.find_poses import MOST, find_poses
 from flexpose_core.stages.train_detector import frames_of
@@ -158,12 +157,11 @@ def test_both_views_are_averaged_with_left_and_right_swapped_back(trained):
     assert found.dtype == np.float32
 
 
-def test_of_many_images_some_are_drawn_by_the_seed(tmp_path, trained, monkeypatch):
-    monkeypatch.setattr(module, "MOST", 5)
+def test_of_many_images_some_are_drawn_by_the_seed(tmp_path, trained):
     weights, images = trained
     frames = []
     for seed in (0, 0, 1):
-        find_poses("cpu", weights, images, tmp_path / "found.h5", tmp_path / "found.png", seed)
+        find_poses("cpu", weights, images, tmp_path / "found.h5", tmp_path / "found.png", seed, most=5)
         found = load_cache(tmp_path / "found.h5")
         assert found.attributes["images"] == 12
         frames.append(found.frame.tolist())

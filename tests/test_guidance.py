@@ -28,7 +28,13 @@ def target(sizes, per_sequence=5, seed=0):
     clip = np.repeat([f"class{k}" for k in range(len(sizes))], sizes)
     sequence = np.concatenate([100 * k + np.arange(n) // per_sequence for k, n in enumerate(sizes)]).astype(np.int32)
     poses = np.random.default_rng(seed).uniform(0.1, 0.9, (len(clip), 15, 2)).astype(np.float32)
-    return SimpleNamespace(poses=poses, clip=clip, sequence=sequence, visibility=np.ones(poses.shape[:2], np.uint8))
+    return SimpleNamespace(
+        attributes={"dataset": "mine"},
+        poses=poses,
+        clip=clip,
+        sequence=sequence,
+        visibility=np.ones(poses.shape[:2], np.uint8),
+    )
 
 
 @pytest.mark.parametrize("count", [6, 12, 13, 30])
@@ -52,7 +58,7 @@ def test_shots_need_whole_poses_and_enough_of_them():
     data.visibility[::2, 3] = 0
     chosen = choose_shots(data, 20, np.random.default_rng(1))
     assert data.visibility[chosen].all()
-    with pytest.raises(ConfigError, match="at most the 20 whole poses of the target, found 21"):
+    with pytest.raises(ConfigError, match="at most the 20 whole poses of mine, found 21"):
         choose_shots(data, 21, np.random.default_rng(1))
 
 
