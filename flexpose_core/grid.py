@@ -57,7 +57,7 @@ class Grid:
     @property
     def tabled_runs(self) -> list[str]:
         """The runs of all tables."""
-        return [f"{cell}_s{seed}" for cell in self.config.tabled for seed in range(self.config.seeds)]
+        return [f"{cell}_s{seed}" for cell in self.config.tabled for seed in self.config.seed_numbers]
 
     @property
     def checksum(self) -> str:
@@ -71,7 +71,7 @@ class Grid:
     def table_runs(self, table: str) -> list[str]:
         """Return the names of all runs of a table, a cell's seeds together, in the table's order."""
         cells = _look_up(self.config.tables, table, "table").cells
-        return [f"{cell}_s{seed}" for cell in cells for seed in range(self.config.seeds)]
+        return [f"{cell}_s{seed}" for cell in cells for seed in self.config.seed_numbers]
 
     def splits(self, dataset: str) -> list[str]:
         """Return the splits that a dataset has: without images there is nothing to test a detector on."""
@@ -255,12 +255,12 @@ class Grid:
     def claim_runs(self) -> list[str]:
         """The runs whose metrics the claims are tested on: those of cells that stand in a table."""
         cells = self._claimed("mse")
-        return [f"{name}_s{seed}" for name in self.config.tabled if name in cells for seed in range(self.config.seeds)]
+        return [f"{name}_s{seed}" for name in self.config.tabled if name in cells for seed in self.config.seed_numbers]
 
     @property
     def layer_runs(self) -> list[str]:
         """The runs of Figure 4, a layer's seeds together."""
-        return [f"{name}_s{seed}" for name in self.config.layer_study for seed in range(self.config.seeds)]
+        return [f"{name}_s{seed}" for name in self.config.layer_study for seed in self.config.seed_numbers]
 
     @property
     def claim_adaptations(self) -> list[str]:
@@ -285,15 +285,15 @@ class Grid:
     def figure_run(self, figure: str) -> Run:
         """Return the run of the first seed that a figure of one cell shows."""
         shown = getattr(self.config.figures, figure)
-        return self.run(f"{getattr(shown, 'cell', shown)}_s0")
+        return self.run(f"{getattr(shown, 'cell', shown)}_s{self.config.first_seed}")
 
     def runs_of_figure(self, figure: str) -> list[str]:
         """Return the runs of a figure of several cells, a cell's seeds together."""
-        return [f"{name}_s{seed}" for name in getattr(self.config.figures, figure) for seed in range(self.config.seeds)]
+        return [f"{name}_s{seed}" for name in getattr(self.config.figures, figure) for seed in self.config.seed_numbers]
 
     def first_runs_of_figure(self, figure: str) -> list[str]:
         """Return the runs of the first seed of a figure of several cells."""
-        return [f"{name}_s0" for name in getattr(self.config.figures, figure)]
+        return [f"{name}_s{self.config.first_seed}" for name in getattr(self.config.figures, figure)]
 
     def painted_people_params(self) -> dict[str, Any]:
         """Return what Figure 5 depends on beside its cell; nothing if it is not made."""
@@ -306,7 +306,11 @@ class Grid:
     def figure6_params(self) -> dict[str, Any]:
         """Return what Figure 6 depends on beside its files; nothing if it is not made."""
         cells = list(self.config.figures.figure6)
-        return {"cells": cells, "device": self._detector(self.run(f"{cells[0]}_s0")).device} if cells else {}
+        return (
+            {"cells": cells, "device": self._detector(self.run(f"{cells[0]}_s{self.config.first_seed}")).device}
+            if cells
+            else {}
+        )
 
     def explorer_params(self) -> dict[str, Any]:
         """Return where and how precisely the page to explore draws its samples."""

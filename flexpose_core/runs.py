@@ -88,7 +88,7 @@ def runs_of(config: Config) -> dict[str, Run]:
             runs[made] = Run(made, name, cell, method, seed, pose_set, chooser, sees_placed)
         return runs[made]
 
-    ordered = [make(name, seed) for name in config.cells for seed in range(config.seeds)]
+    ordered = [make(name, seed) for name in config.cells for seed in config.seed_numbers]
     return {run.name: run for run in ordered}
 
 

@@ -229,3 +229,29 @@ def test_wrong_claims_and_figures_are_named(change, message):
     with pytest.raises(ConfigError) as error:
         load_config(raw)
     assert message in str(error.value)
+
+
+def test_which_of_two_useless_detectors_is_the_less_so_says_nothing(tmp_path):
+    """Always answering the mean pose has 100: b and c are no better than by 10 %, a is, and d does not state it."""
+    floor = {"test_floor": {"as_is": {"mse": 100.0}, "flip_aware": {"mse": 100.0}}}
+    figures = {"a": (60.0, 62.0), "b": (91.0, 92.0), "c": (140.0, 150.0), "d": (400.0, 430.0)}
+    runs = [
+        write_run(tmp_path, name, name, [], seed, value, value, more={} if name == "d" else floor)
+        for name, values in figures.items()
+        for seed, value in enumerate(values)
+    ]
+    options = {
+        "one": ClaimOptions(says="a beats c", comparisons=(("a", "c"),)),
+        "some": ClaimOptions(says="the first beats c", comparisons=(("a", "c"), ("b", "c"))),
+        "none": ClaimOptions(says="b beats c", comparisons=(("b", "c"),)),
+        "unstated": ClaimOptions(says="c beats d", comparisons=(("c", "d"),)),
+    }
+    claims(options, runs, {}, {"mse": [], "adaptation": []}, tmp_path / "c.csv", tmp_path / "c.md")
+    table = pd.read_csv(tmp_path / "c.csv").set_index("claim")
+    assert table.verdict.to_dict() == {"one": "holds", "some": "undecided", "unstated": "holds"}
+    assert table.comparisons.to_dict() == {"one": 1, "some": 1, "unstated": 1}
+    text = (tmp_path / "c.md").read_text()
+    assert "neither detector of the pair makes sense (see above):" in text
+    assert "- the first beats c: b and c." in text
+    assert "- b beats c: b and c." in text
+    assert "by 10 % better" in text

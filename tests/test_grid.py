@@ -401,3 +401,19 @@ def test_a_split_depends_on_the_annotation_files_that_it_is_read_from(tmp_path, 
     assert grid(val="val.json").annotation_files("mine", "val") == [train]
     assert after.annotation_files("everyday", "train") == []
     assert grid(held_out=0.2).shard_params("mine", "train") != before.shard_params("mine", "train")
+
+
+def test_seeds_may_begin_where_others_ended():
+    raw = raw_config()
+    raw |= {"seeds": 3, "first_seed": 3}
+    others = Grid(load_config(raw))
+    both = Grid(load_config(raw | {"seeds": 6, "first_seed": 0}))
+    assert others.table_runs("table1")[:3] == [f"upright-aligned_s{seed}" for seed in (3, 4, 5)]
+    assert set(others.runs) < set(both.runs)
+    assert {run.seed for run in others.runs.values()} == {3, 4, 5}
+    name = "upright-studio-flexpose_s4"
+    assert others.cell_params(name) == both.cell_params(name)
+    assert others.figure_run("figure2").seed == 3
+    assert others.first_runs_of_figure("figure6") == ["faces-direct_s3", "faces-flexpose_s3"]
+    with pytest.raises(ConfigError, match="first_seed"):
+        load_config(raw | {"first_seed": -1})

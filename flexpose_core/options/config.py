@@ -26,6 +26,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """All options of a run; see config.yaml for what each is for."""
 
     seeds: Annotated[int, Meta(ge=1)] = 1
+    first_seed: Annotated[int, Meta(ge=0)] = 0
     sample_shards: Annotated[int, Meta(ge=1)] = 1
     measure_shards: Annotated[int, Meta(ge=1)] = 1
     missing: Literal["refused", "allowed"] = "refused"
@@ -47,6 +48,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     tables: dict[Name, TableOptions]
     claims: dict[Name, ClaimOptions] = {}
     figures: FigureOptions = FigureOptions()
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds that each cell is run with."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     @property
     def tabled(self) -> dict[str, Cell]:

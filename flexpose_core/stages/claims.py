@@ -35,6 +35,8 @@ COLUMNS = (
     "cells",
     "missing",
 )
+FLOOR_SHARE = 0.9
+"""Of what always answering the mean training pose has: a detector with less has learnt something."""
 _STATISTIC = {
     "mse": "flip-aware MSE-Pixel of the test split",
     "adaptation": "loss after the adaptation ÷ loss before it",
@@ -51,8 +53,12 @@ interval is Student's, of the seeds' means over pairs. With one seed there is no
 
 A claim does not hold if none of its interval is as claimed, or none of a single pair's interval (at 1 - 0.05 / pairs). All else is
 undecided, and so is a claim that would hold but for a pair whose runs are missing. The intervals cover the seeds alone: shots,
-training and sampling, not other data. They are not corrected for the number of claims: of twenty with nothing in them, one may be
-decided by chance."""
+training and sampling, not other data, nor other trainings of the generator and of β, which all seeds of a source share: methods
+with a generator are less certain than they look. They are not corrected for the number of claims: of twenty with nothing in them,
+one may be decided by chance.
+
+Pairs of detectors neither of which is by {floor} % better than always answering the mean training pose are left out: which of two
+useless detectors is the less so says nothing. Without them a claim cannot hold."""
 
 
 def claims(
@@ -78,10 +84,12 @@ def claims(
         For each measure the cells and seeds that have figures if all is there.
     """
     figures = {"mse": detection_figures(metrics_files), "adaptation": adaptation_figures(adaptations)}
+    floors: dict[str, dict[str, float]] = {"mse": detection_floors(metrics_files), "adaptation": {}}
     wanted = {measure: _by_cell(runs) for measure, runs in expected.items()}
-    tested_claims = {
-        name: Tested(name, claim, figures[claim.measure], wanted[claim.measure]) for name, claim in options.items()
-    }
+    tested_claims = {}
+    for name, claim in options.items():
+        of = claim.measure
+        tested_claims[name] = Tested(name, claim, figures[of], wanted[of], floors[of])
     rows = [claim.row() for claim in tested_claims.values() if claim.seeds]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     write_text(out_csv, table.to_csv(index=False, float_format="%.4f"))
@@ -104,11 +112,22 @@ class Tested:
         A figure of each cell and seed.
     wanted
         The seeds of each cell that have figures if all is there.
+    floors
+        What a cell's detector must beat to make sense, where there is such a figure.
     """
 
-    def __init__(self, name: str, claim: ClaimOptions, figures: Figures, wanted: Mapping[str, Sequence[int]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        claim: ClaimOptions,
+        figures: Figures,
+        wanted: Mapping[str, Sequence[int]],
+        floors: Mapping[str, float],
+    ) -> None:
         self.name, self.claim, self.figures = name, claim, figures
-        self.pairs = [pair for pair in claim.comparisons if all(cell in figures for cell in pair)]
+        with_figures = [pair for pair in claim.comparisons if all(cell in figures for cell in pair)]
+        self.useless = [pair for pair in with_figures if all(self._is_useless(cell, floors) for cell in pair)]
+        self.pairs = [pair for pair in with_figures if pair not in self.useless]
         cells = list(dict.fromkeys(cell for pair in claim.comparisons for cell in pair))
         self.untabled = sorted(cell for cell in cells if cell not in wanted and cell not in figures)
         self.missing = {
@@ -123,6 +142,9 @@ class Tested:
             self.ratios = np.stack(
                 [log_ratios(self.of_seeds(first), self.of_seeds(second)) for first, second in self.pairs]
             )
+
+    def _is_useless(self, cell: str, floors: Mapping[str, float]) -> bool:
+        return float(np.mean(list(self.figures[cell].values()))) > FLOOR_SHARE * floors.get(cell, math.inf)
 
     def of_seeds(self, cell: str) -> list[float]:
         """Return a cell's figures of the seeds that all cells share."""
@@ -147,7 +169,7 @@ class Tested:
             "as_claimed": good,
             "seeds": len(self.seeds),
             **_percents(interval),
-            "verdict": "undecided" if verdict == "holds" and self.pair_is_missing else verdict,
+            "verdict": "undecided" if verdict == "holds" and (self.pair_is_missing or self.useless) else verdict,
             "cells": "; ".join(f"{first} : {second}" for first, second in self.pairs),
             "missing": self.lacks,
         }
@@ -178,6 +200,12 @@ def detection_figures(files: Sequence[Path]) -> Figures:
     return figures
 
 
+def detection_floors(files: Sequence[Path]) -> dict[str, float]:
+    """Return the flip-aware MSE-Pixel, in px², of always answering the mean training pose, of each cell that states it."""
+    entries = map(read_metrics, files)
+    return {entry["name"]: entry["test_floor"]["flip_aware"]["mse"] for entry in entries if "test_floor" in entry}
+
+
 def adaptation_figures(files: Mapping[Path, tuple[str, int]]) -> Figures:
     """Return the loss after the adaptation in units of that before it; raises DataError for a file without losses."""
     figures: dict[str, dict[int, float]] = {}
@@ -191,7 +219,7 @@ def adaptation_figures(files: Mapping[Path, tuple[str, int]]) -> Figures:
 
 def render_claims(table: pd.DataFrame, tested: Mapping[str, Tested]) -> str:
     """Return the table for reading, its rule above it, the pairs and what is left out below it."""
-    lines = ["# Claims", "", _NOTE, ""]
+    lines = ["# Claims", "", _NOTE.format(floor=round(100 * (1 - FLOOR_SHARE))), ""]
     if len(table):
         shown = [
             {
@@ -221,6 +249,11 @@ def render_claims(table: pd.DataFrame, tested: Mapping[str, Tested]) -> str:
             lines += [f"{title}, as these cells are in no table of the configuration:", ""]
             lines += [f"- {tested[name].claim.says}: {', '.join(tested[name].untabled)}." for name in names]
             lines.append("")
+    useless = [claim for claim in tested.values() if claim.useless]
+    if useless:
+        lines += ["Left out, as neither detector of the pair makes sense (see above):", ""]
+        lines += [f"- {one.claim.says}: {', '.join(' and '.join(pair) for pair in one.useless)}." for one in useless]
+        lines.append("")
     empty = [claim.claim.says for claim in tested.values() if not claim.claim.comparisons]
     if empty:
         lines += ["Left out, as the configuration has no cells to compare:", "", *(f"- {says}." for says in empty), ""]
