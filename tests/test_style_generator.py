@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from flexpose_core.errors import CheckpointError, ConfigError
+from flexpose_core.models.convolution import EqualisedLinear
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import (
     GeneratorArchitecture,
@@ -175,3 +176,38 @@ def test_layers_are_judged_as_the_transfer_judges_them(layers, mapping):
         return False
 
     assert refused(lambda: options.check_layers(layers, "here")) == refused(lambda: parse_layers(layers, *sizes))
+
+
+def test_a_generator_as_stylegan_has_it_keeps_its_variance_from_layer_to_layer():
+    """w still depends on z after eight layers, style codes on w, and feature maps do not fade."""
+    architecture = GeneratorArchitecture(
+        skeleton="body15", channels=3, mapping="mlp", resolution=64, latent_width=256, mapping_widths=(256,) * 8,
+        synthesis_widths=(64, 64, 64, 64, 32),
+    )  # fmt: skip
+    g = initialised(lambda: StyleGenerator(architecture), 0, "test", torch.device("cpu")).requires_grad_(False)
+    z = torch.randn(64, 256, generator=torch.Generator().manual_seed(1))
+    w = g.map(z)
+    assert 0.5 < w.square().mean() < 2
+    assert w.std(0).mean() > 0.3
+    for style in g.styles(w):
+        assert style.mean() == pytest.approx(1, abs=0.3)
+        assert 0.2 < style.std(0).mean() < 2
+    first, *_, last = (level.square().mean().sqrt() for level in g.hidden(g.styles(w[:4])))
+    assert 0.5 < last / first < 2
+
+
+def test_an_equalised_layer_starts_like_others_and_learns_at_its_rate():
+    torch.manual_seed(0)
+    x = torch.randn(4096, 300)
+    moved = {}
+    for rate in (1.0, 0.01):
+        layer = EqualisedLinear(300, 200, bias=1.0, rate=rate)
+        y = layer(x)
+        assert y.detach().mean() == pytest.approx(1, abs=0.02)
+        assert y.detach().std() == pytest.approx(1, abs=0.02)
+        optimiser = torch.optim.SGD(layer.parameters(), 1e-3)
+        y.sum().backward()
+        optimiser.step()
+        moved[rate] = (layer(x) - y).detach().abs().mean()
+    # A gradient is smaller by the rate, and what a step of the parameter does is so again.
+    assert moved[0.01] / moved[1.0] == pytest.approx(1e-4, rel=1e-2)

@@ -1,4 +1,4 @@
-"""A convolution whose weight is a matrix of unit variance, so that one learning rate fits all layers."""
+"""Layers whose weights are matrices of unit variance, so that one learning rate fits all of them."""
 
 from __future__ import annotations
 
@@ -30,3 +30,24 @@ class EqualisedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.kernel(), self.bias, self.stride, padding=1)
+
+
+class EqualisedLinear(nn.Module):
+    """A linear layer with equalised learning rate (Karras et al. 2018, section 4.1).
+
+    Parameters
+    ----------
+    bias
+        What all biases start at.
+    rate
+        How fast it learns beside others, as the mapping network of Karras et al. 2019 (appendix C) does by 0.01.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0) -> None:
+        super().__init__()
+        self.rate = rate
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / rate))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * (self.rate / math.sqrt(self.weight.shape[1])), self.bias * self.rate)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flexpose_core.errors import ConfigError
-from flexpose_core.models.convolution import EqualisedConvolution
+from flexpose_core.models.convolution import EqualisedConvolution, EqualisedLinear
 from flexpose_core.options.generator import COARSEST, LAYERS_PER_RESOLUTION, GeneratorArchitecture
 from flexpose_core.skeletons import skeleton_named
 
@@ -30,7 +30,10 @@ KIND = "style_generator"
 # The pose network's last layer counts in these units from the image's centre, so that its numbers have about unit variance.
 POSE_CENTRE, POSE_UNIT = 0.5, 0.15
 _SLOPE = 0.2
-_GAIN = math.sqrt(2)  # keeps the variance through a leaky ReLU (Karras et al. 2020)
+# Keeps the variance through a leaky ReLU (Karras et al. 2020), where that is needed: a network learned by distillation is told
+# what to draw and finds its scales by itself, one that a discriminator alone tells fades to a constant by the last layer.
+_GAIN = math.sqrt(2)
+_MAPPING_RATE = 0.01
 _TINY = 1e-8
 
 
@@ -69,7 +72,10 @@ class MappingNetwork(nn.Module):
         if self.kind == "pose":
             widths = (*widths, 2 * self.joints)
         self.widths = widths
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((architecture.latent_width, *widths)))
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b) if self.kind == "pose" else EqualisedLinear(a, b, rate=_MAPPING_RATE)
+            for a, b in pairwise((architecture.latent_width, *widths))
+        )
         self.width_of_w = 2 * self.octaves * widths[-1] if self.kind == "pose" else widths[-1]
 
     def hidden(self, z: Tensor, transfer: Transfer | None) -> Tensor:
@@ -106,11 +112,16 @@ class StyledConvolution(nn.Module):
 
     The input is scaled by s and the output by 1 / |s w_o| instead of the weights, which is the same and lets one plain
     convolution serve the whole batch. There is no noise input: all of the image is to be explained by the style codes.
+
+    Parameters
+    ----------
+    gain
+        On the output.
     """
 
-    def __init__(self, inputs: int, outputs: int, upsample: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, upsample: bool, gain: float = 1.0) -> None:
         super().__init__()
-        self.inputs, self.upsample = inputs, upsample
+        self.inputs, self.upsample, self.gain = inputs, upsample, gain
         self.convolution = EqualisedConvolution(inputs, outputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
@@ -122,11 +133,14 @@ class StyledConvolution(nn.Module):
         if self.upsample:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         x = F.conv2d(x, weight.to(x.dtype), padding=1) * demodulation[:, :, None, None].to(x.dtype)
-        return F.leaky_relu(x + self.convolution.bias[:, None, None].to(x.dtype), _SLOPE)
+        x = F.leaky_relu(x + self.convolution.bias[:, None, None].to(x.dtype), _SLOPE)
+        return x if self.gain == 1 else x * self.gain
 
 
-def _style_affine(inputs: int, outputs: int) -> nn.Linear:
-    """Return A_l; style codes start at 1, which modulates nothing (Karras et al. 2019, appendix C)."""
+def _style_affine(inputs: int, outputs: int, equalised: bool) -> nn.Module:
+    """Return A_l; style codes start about 1, which modulates nothing (Karras et al. 2019, appendix C)."""
+    if equalised:
+        return EqualisedLinear(inputs, outputs, bias=1.0)
     affine = nn.Linear(inputs, outputs)
     nn.init.normal_(affine.weight, std=1 / math.sqrt(inputs))
     nn.init.ones_(affine.bias)
@@ -151,19 +165,23 @@ class StyleGenerator(nn.Module):
         self.architecture = architecture
         widths = architecture.synthesis_widths
         self.f = MappingNetwork(architecture)
+        as_stylegan = architecture.mapping == "mlp"
+        gain = _GAIN if as_stylegan else 1.0
         self.constant = nn.Parameter(torch.randn(1, widths[0], COARSEST, COARSEST))
         layers = []
         for level, width in enumerate(widths):
             coarser = widths[max(level - 1, 0)]
             layers += [
-                StyledConvolution(coarser, width, upsample=level > 0),
-                StyledConvolution(width, width, upsample=False),
+                StyledConvolution(coarser, width, level > 0, gain),
+                StyledConvolution(width, width, False, gain),
             ]
         self.layers = nn.ModuleList(layers)
         self.style_widths = tuple(layer.inputs for layer in layers)
         self.mapping_widths = self.f.widths
         self.n_layers = len(layers)
-        self.affines = nn.ModuleList(_style_affine(self.f.width_of_w, width) for width in self.style_widths)
+        self.affines = nn.ModuleList(
+            _style_affine(self.f.width_of_w, width, as_stylegan) for width in self.style_widths
+        )
         self.to_image = nn.ModuleList(nn.Conv2d(width, architecture.channels, 1) for width in widths)
 
     def map(self, z: Tensor, transfer: Transfer | None = None) -> Tensor:
