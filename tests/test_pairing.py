@@ -4,6 +4,8 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from flexpose_core.errors import ConfigError
 from flexpose_core.geometry import bone_lengths, flip, relative_to_root, to_bones
@@ -96,10 +98,38 @@ def test_aligned_poses_have_the_anchors_root_and_size():
     root = BODY15.index(BODY15.root)
     np.testing.assert_allclose(aligned[:, root], anchors[:, root], atol=1e-6)
     np.testing.assert_allclose(total_length(aligned, BODY15), total_length(anchors, BODY15), rtol=1e-4)
-    # All of the source's posture: its bones' directions, from as many source poses.
-    directions = {tuple(np.round(pose, 3)) for pose in np.sign(relative_to_root(aligned, BODY15)).reshape(40, -1)}
-    assert len(directions) > 1
-    assert len(np.unique(np.round(bone_lengths(aligned, BODY15), 5), axis=0)) == 40
+
+
+def test_aligned_poses_are_those_of_the_source_that_resemble_the_anchors_in_the_targets_proportions():
+    """All of the posture: directions of bones of as many source poses, the pairing of scipy, and planted lengths of bones."""
+    source = walkers(300, 8)
+    planted = np.where(np.arange(14) % 3 == 0, 1.5, 0.8)
+    planted = np.sqrt(planted * planted[BODY15.tree_flip_permutation])
+    anchors = 0.6 * scale_bones(
+        walkers(300, 8)[:40] + np.random.default_rng(1).normal(0, 0.02, (40, 15, 2)), planted, BODY15
+    )
+    options = AlignmentOptions(source_share=1.0, source_reach=9.0, root_jitter=0.0, bone_shrinkage=0.0)
+    aligned = align(source, anchors, 12, BODY15, options, np.random.default_rng(0))
+
+    def directions(poses):
+        bones = to_bones(poses, BODY15)[:, 1:]
+        return (bones / np.linalg.norm(bones, axis=-1, keepdims=True)).reshape(len(poses), -1)
+
+    off = cdist(directions(aligned), directions(source), "chebyshev")
+    chosen = off.argmin(axis=1)
+    assert off.min(axis=1).max() < 1e-4
+    assert np.sort(off, axis=1)[:, 1].min() > 1e-2
+    assert len(set(chosen.tolist())) == 40
+    offered = scale_bones(source, fit_bone_ratios(source, anchors, 12, BODY15, options), BODY15)
+    cost = cdist(
+        *(relative_to_root(poses, BODY15).reshape(len(poses), -1) for poses in (anchors, offered)), "sqeuclidean"
+    )
+    np.testing.assert_array_equal(chosen, linear_sum_assignment(cost)[1])
+    proportions = [bone_lengths(poses, BODY15) for poses in (aligned, scale_bones(source[chosen], planted, BODY15))]
+    found, expected = (own / own.sum(axis=1, keepdims=True) for own in proportions)
+    unscaled = bone_lengths(source[chosen], BODY15)
+    unscaled /= unscaled.sum(axis=1, keepdims=True)
+    assert np.abs(found / expected - 1).mean() < 0.05 < 0.15 < np.abs(unscaled / expected - 1).mean()
 
 
 def test_no_source_share_returns_the_anchors_up_to_jitter():
