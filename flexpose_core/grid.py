@@ -25,11 +25,6 @@ from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.runs import Run, plain, runs_of
 
-
-def _sees_test(options: KeypointsJsonOptions, split: str) -> bool:
-    return split == "test" or options.val_from == "test" or options.still_cameras
-
-
 _LISTED = 20
 """Names that an error lists; of more, those alike."""
 
@@ -98,8 +93,9 @@ class Grid:
         own = self.config.datasets[dataset]
         options = self.dataset_params(dataset)["options"]
         left_out = {"limit"}
-        if isinstance(own, KeypointsJsonOptions) and not _sees_test(own, split):
-            left_out.add("test")
+        if isinstance(own, KeypointsJsonOptions):
+            of_test = split == "test" or own.val_from == "test" or own.still_cameras
+            left_out |= set() if of_test else {"test"}
         return {"options": {key: value for key, value in options.items() if key not in left_out}}
 
     def annotation_files(self, dataset: str, split: str) -> list[str]:
@@ -110,7 +106,12 @@ class Grid:
         own = self.config.datasets[dataset]
         if not isinstance(own, KeypointsJsonOptions):
             return []
-        files = [own.train, own.val, own.test if _sees_test(own, split) else None]
+        if own.still_cameras:
+            files = [own.train, own.val, own.test]
+        elif split == "val" and own.val_from == "test":
+            files = [own.test]
+        else:
+            files = [{"train": None, "val": own.val, "test": own.test}[split] or own.train]
         paths = [Path(own.root) / file for file in files if file is not None]
         return [str(path) for path in paths if path.is_file()]
 

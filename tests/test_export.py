@@ -243,6 +243,10 @@ def test_an_archive_larger_than_the_limit_is_replayed_once_that_is_raised(result
     assert replay.main([str(out), "--most-gb", "1e-6"]) == 1
     assert "expected at most 0 MB" in capsys.readouterr().err
     assert replay.main([str(out), "--most-gb", "1"]) == 0
+    for wrong in ("inf", "nan", "0", "-1", "much"):
+        with pytest.raises(SystemExit):
+            replay.main([str(out), "--most-gb", wrong])
+        assert "--most-gb: invalid" in capsys.readouterr().err
 
 
 def test_a_damaged_file_is_named(archive, tmp_path):

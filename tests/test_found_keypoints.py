@@ -80,6 +80,19 @@ def test_found_people_have_the_ids_of_the_file_they_were_read_from(root, found, 
     assert not (tmp_path / "x.json").exists()
 
 
+@pytest.mark.parametrize("start", ["/", "./", "../frames/"])
+def test_odd_entries_of_the_file_are_taken_as_the_reader_takes_them(root, found, tmp_path, start):  # noqa: F811
+    """Paths written otherwise, an entry without an id, and one whose id was there before."""
+    content = json.loads((root[0] / "a.json").read_text())
+    for image in content["images"]:
+        image["file_name"] = start + image["file_name"]
+    content["images"] += [{"file_name": "none.png"}, content["images"][0] | {"file_name": "other.png"}]
+    (tmp_path / "like.json").write_text(json.dumps(content))
+    assert main([str(found[0]), str(tmp_path / "found.json"), "--like", str(tmp_path / "like.json")]) == 0
+    made = json.loads((tmp_path / "found.json").read_text())
+    assert {image["id"]: image for image in made["images"]} == {image["id"]: image for image in content["images"][:-2]}
+
+
 def test_a_detector_finds_people_of_other_pictures_by_two_marked_joints(root, trained, tmp_path, capsys):  # noqa: F811
     """New pictures, one of them missing, whose file has a mark before its text, sizes that are null, and ids of its own."""
     content = json.loads((root[0] / "a.json").read_text())
@@ -109,6 +122,17 @@ def test_a_detector_finds_people_of_other_pictures_by_two_marked_joints(root, tr
     joints = np.array([one["keypoints"] for one in made["annotations"]]).reshape(-1, 15, 3)
     assert np.isfinite(joints).all()
     assert (tmp_path / "p.png").is_file()
+    odd = root[0] / "new: [1] #2.json"
+    (root[0] / "new.json").rename(odd)
+    assert predict.main([*command[:2], odd.name, *command[3:]]) == 0
+    assert "5 of 6 people" in capsys.readouterr().out
+    for annotation in content["annotations"]:
+        annotation["keypoints"] = [0] * 45
+    odd.write_text(json.dumps(content))
+    assert predict.main([*command[:2], odd.name, *command[3:]]) == 1
+    assert "expected at least one pose, found none: {'read': 6, 'kept': 0, 'dropped': {'no joint annotated': 6}" in (
+        capsys.readouterr().err
+    )
     assert predict.main([*command, "--set", "pictured=frames"]) == 1
     assert "ConfigError" in capsys.readouterr().err
     (tmp_path / "w.safetensors").write_bytes(b"none")

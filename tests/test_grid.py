@@ -394,11 +394,15 @@ def test_a_split_depends_on_the_annotation_files_that_it_is_read_from(tmp_path, 
     assert (before.annotation_files("mine", "val") == after.annotation_files("mine", "val")) != still
     files = {split: after.annotation_files("mine", split) for split in ("train", "val", "test")}
     train, test = str(tmp_path / "train.json"), str(tmp_path / "test.json")
-    assert files == {"train": [train, test], "val": [train, test], "test": [train, test]} if still else {
-        "train": [train], "val": [train], "test": [train, test]
-    }  # fmt: skip
+    all_of = {split: [train, test] for split in files}
+    assert files == (all_of if still else {"train": [train], "val": [train], "test": [test]})
     # What is not there is named by the job.
-    assert grid(val="val.json").annotation_files("mine", "val") == [train]
+    with_val = grid(val="val.json", test="test.json")
+    assert with_val.annotation_files("mine", "val") == ([train, test] if still else [])
+    (tmp_path / "val.json").touch()
+    val = str(tmp_path / "val.json")
+    assert with_val.annotation_files("mine", "train") == ([train, val, test] if still else [train])
+    assert with_val.annotation_files("mine", "val") == ([train, val, test] if still else [val])
     assert after.annotation_files("everyday", "train") == []
     assert grid(held_out=0.2).shard_params("mine", "train") != before.shard_params("mine", "train")
 

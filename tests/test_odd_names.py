@@ -240,6 +240,29 @@ def test_only_pictures_with_a_person_who_can_be_used_are_held_out(tmp_path):
     assert kept["all"][:2] == [8, 2]
 
 
+def test_people_none_of_whose_joints_is_marked_count_for_nothing(tmp_path):
+    """Tools write zeros for everybody whom nobody has come to."""
+    images = [{"id": key, "file_name": f"{key}.jpg", "width": 200, "height": 200} for key in range(60)]
+    zeros = [annotation(key) | {"keypoints": [0] * 45} for key in range(10, 60)]
+    write_json(tmp_path, images, [annotation(key) for key in range(10)] + zeros)
+    (batch,), counts = of_json(tmp_path, "val", held_out=0.2, complete=False)
+    assert len(batch.poses) == counts["read"] == 2
+    _, counts = of_json(tmp_path, "train", held_out=0.2, complete=False)
+    assert counts["kept"] == 8
+    assert counts["dropped"] == {"no joint annotated": 50}
+
+
+def test_somebody_outside_a_picture_of_unknown_size_is_dropped(tmp_path):
+    outside = annotation(1)
+    outside["keypoints"][0::3] = [x + 1000 for x in outside["keypoints"][0::3]]
+    images = [{"id": key, "file_name": f"{key}.png", "width": None, "height": None} for key in range(2)]
+    write_json(tmp_path, images, [annotation(0), outside])
+    for key in range(2):
+        assert cv2.imwrite(str(tmp_path / f"{key}.png"), np.full((200, 200, 3), 90, np.uint8))
+    _, counts = of_json(tmp_path, held_out=0, images=True, complete=False)
+    assert (counts["kept"], counts["dropped"]) == (1, {"all joints outside the picture": 1})
+
+
 def test_null_and_true_stand_where_tools_write_them(tmp_path):
     """No size, no flag of a crowd, no place for a joint that is not marked; and a mark of Windows before the text."""
     whole = annotation(0)

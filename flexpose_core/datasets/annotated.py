@@ -153,8 +153,9 @@ class AnnotatedReader:
     ) -> Iterator[PoseBatch]:
         pictures = batch.pictures or ()
         masked = self.options.masked
-        footage = (batch.footage or {}).get(int(batch.sequence[0]), pictures)
-        behind = self._scene(footage, unit) if self.raw.is_video and not masked else None
+        of_folder = (batch.footage or {}).get(int(batch.sequence[0]))
+        footage = pictures if of_folder is None else of_folder
+        behind = self._scene(footage, unit, bool(of_folder)) if self.raw.is_video and not masked else None
         shown = pictures if masked else tuple(Picture(picture.path, picture.frame) for picture in pictures)
         # Frames in rising order; read_pictures goes through a video once for the whole sequence.
         images = read_pictures(shown)
@@ -178,6 +179,9 @@ class AnnotatedReader:
                 if self.options.complete and not visible[row].all():
                     counts.drop(OUTSIDE, 1, f"{unit}: record {batch.frame[row]}")
                     continue
+                if not visible[row].any():
+                    counts.drop(ALL_OUTSIDE, 1, f"{unit}: record {batch.frame[row]}")
+                    continue
                 rows.append(row)
                 cuts.append(cut(image, crops[row], self.options.image_size))
                 # A picture held upright is of no scene seen lying.
@@ -195,14 +199,15 @@ class AnnotatedReader:
                     encode_images(backgrounds, kind),
                 )
 
-    def _scene(self, footage: Sequence[Picture], unit: str) -> np.ndarray | None:
+    def _scene(self, footage: Sequence[Picture], unit: str, of_folder: bool) -> np.ndarray | None:
         """Return the median of a camera's pictures, made once for all sequences that these are behind."""
         if self._last_scene is None or self._last_scene[0] is not footage:
             self._last_scene = footage, median_picture(footage)
-            if self._last_scene[1] is None and len(footage):
+            # Of videos the pictures are their frames, and nobody can add some.
+            if self._last_scene[1] is None and of_folder:
                 print(
-                    f"{unit}: {footage[0].path}: {len(footage)} pictures of its camera or video tell no scene: the background is "
-                    "taken to be of one colour",
+                    f"{unit}: {footage[0].path}: {len(footage)} pictures of its camera tell no scene: the background is taken to "
+                    "be of one colour",
                     file=sys.stderr,
                 )
         return self._last_scene[1]

@@ -194,7 +194,10 @@ class CocoJson:
             return "category without keypoints"
         if annotation.keypoints is None or annotation.num_keypoints == 0:
             return "no joint annotated"
-        return None if len(annotation.keypoints) == 3 * len(names) else "wrong number of keypoints"
+        if len(annotation.keypoints) != 3 * len(names):
+            return "wrong number of keypoints"
+        # Some tools write all joints of everybody, with a flag of 0 where none is marked.
+        return None if any(annotation.keypoints[2::3]) else "no joint annotated"
 
 
 class _Waiting:

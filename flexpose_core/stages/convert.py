@@ -45,6 +45,8 @@ def convert(name: str, options: DatasetOptions, split: str, seed: int, out: Path
     def batches() -> Iterator[PoseBatch]:
         yield from reader.read(split, reader.units(split))
         counts.update(reader.counts(split))
+        if not counts["kept"]:
+            raise DataError(f"{name}: {split}: expected at least one pose, found none: {counts}")
 
     _write(name, reader_name(options), split, batches(), reader.skeleton.name, counts, out, card)
 

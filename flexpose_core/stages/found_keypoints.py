@@ -74,18 +74,28 @@ def found_keypoints(found: Path, like: Path | None = None) -> dict[str, Any]:
 def _named_as(content: dict[str, Any], like: Path, names: list[str]) -> dict[str, Any]:
     """Return the content with the pictures and ids of another file, whose annotations it counts."""
     other = load_json(like)
-    pictures = {image["id"]: image for image in other["images"]}
+    pictures: dict[Any, dict[str, Any]] = {}
+    for image in other["images"]:
+        # As the reader does, which counts what has no id, or one that was before, as damaged.
+        if isinstance(image.get("id"), int | str):
+            pictures.setdefault(image["id"], image)
     people = other["annotations"]
     kept: dict[Any, Any] = {}
     for own, name in zip(content["annotations"], names, strict=True):
         place = own["frame"]
-        image = pictures.get(people[place]["image_id"]) if place < len(people) else None
-        if image is None or not f"/{name}".endswith(f"/{os.path.normpath(image['file_name'])}"):
+        image = pictures.get(people[place].get("image_id")) if place < len(people) else None
+        if image is None or not _is_named(name, str(image.get("file_name", ""))):
             raise DataError(f"{like}: expected the file that people were read from, found another picture than {name}")
         own["image_id"] = image["id"]
         own["id"] = people[place].get("id", place)
         kept[image["id"]] = image
     return {**content, "images": list(kept.values())}
+
+
+def _is_named(name: str, file_name: str) -> bool:
+    """Return whether a path from the root is that of a `file_name`, which starts from a folder in it."""
+    steps = [step for step in os.path.normpath(file_name).split("/") if step not in ("", ".", "..")]
+    return name.split("/")[-len(steps) :] == steps if steps else not name
 
 
 def load_json(path: Path) -> dict[str, Any]:

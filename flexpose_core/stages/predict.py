@@ -11,6 +11,7 @@ people as it saw them. Pictures and annotations have the ids that they have in `
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -57,8 +58,11 @@ def predict(
         If `detector` is no detector's weights file.
     """
     skeleton = load_detector(detector, pick_device(device))[3]
-    fixed = {"train": annotations, "images": "true", "complete": "false", "held_out": "0", "skeleton": skeleton}
-    options = dataset_options(READER, root, [*settings, *(f"{key}={value}" for key, value in fixed.items())])
+    fixed = {"train": annotations, "images": True, "complete": False, "held_out": 0, "skeleton": skeleton}
+    # JSON is YAML, in which a name may look like something else.
+    options = dataset_options(
+        READER, root, [*settings, *(f"{key}={json.dumps(value)}" for key, value in fixed.items())]
+    )
     with tempfile.TemporaryDirectory() as scratch:
         cache, card, found = (Path(scratch) / name for name in ("people.h5", "card.json", "found.h5"))
         convert(str(root), options, "train", 0, cache, card)

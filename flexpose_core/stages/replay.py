@@ -16,6 +16,7 @@ import argparse
 import copy
 import hashlib
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -210,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--retrain", type=Path, metavar="FOLDER", help="make the whole cell anew in this folder besides"
     )
     parser.add_argument(
-        "--most-gb", type=float, default=MOST_BYTES / 1e9, help="largest size of all files together [%(default)g]"
+        "--most-gb", type=_positive, default=MOST_BYTES / 1e9, help="largest size of all files together [%(default)g]"
     )
     parser.add_argument("--cores", type=int, default=1, help="jobs at a time of --retrain [%(default)s]")
     chosen = parser.parse_args(arguments)
@@ -226,6 +227,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0 if same else 2
+
+
+def _positive(text: str) -> float:
+    """Return a finite number above 0; argparse makes of a ValueError what the user is told."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError(text)
+    return number
 
 
 def _print_origin(origin: dict[str, Any]) -> None:

@@ -188,7 +188,8 @@ BASELINES = TableKind(
     + " The other figures compare the annotation set with the target's validation poses: sliced Wasserstein distance, "
     "unbiased squared MMD, density and coverage; the 1-Wasserstein distances of the bones' shares of the total length "
     "(percentage points) and of the joints' angles (degrees); and say how far the set's poses are from the nearest shot "
-    "(0: memorised; mirror images of shots are none) and from one another (0: collapsed). N are the samples behind SW, MMD, density and coverage, "
+    "(0: memorised; mirror images of shots are none) and from one another (0: collapsed). "
+    "N are the samples behind SW, MMD, density and coverage, "
     "lengths and angles, and the last two. `real` is the floor, real against real: the target's own training poses.",
 )
 

@@ -98,6 +98,7 @@ class CycleGanObjective:
         self.painter, self.finder = painter, finder
         self.person_judge, self.skeleton_judge = person_judge, skeleton_judge
         self.frames, self.prior, self.options, self.device = frames, prior, options, prior.device
+        self.mixed = options.mixed_precision
         size = options.size
         self.people = ImageBuffer(options.buffer, (6, size, size)).to(self.device)
         self.skeletons = ImageBuffer(options.buffer, (1, size, size)).to(self.device)
@@ -131,7 +132,7 @@ class CycleGanObjective:
         drawn = self.draw(self.prior.draw(options.batch, 0.0, random))
 
         require_gradients(self.judges.parameters(), False)
-        with mixed_precision(self.device, options.mixed_precision):
+        with mixed_precision(self.device, self.mixed):
             people, skeletons = self.painter(drawn, before), self.finder(images, behind)
             drawn_again, images_again = self.finder(people, before), self.painter(skeletons, behind)
             shown = beside_difference(people, before)
@@ -144,7 +145,7 @@ class CycleGanObjective:
         require_gradients(self.judges.parameters(), True)
         old_people = self.people.exchange(shown.detach(), random)
         old_skeletons = self.skeletons.exchange(skeletons.detach(), random)
-        with mixed_precision(self.device, options.mixed_precision):
+        with mixed_precision(self.device, self.mixed):
             judged = [
                 least_squares(self.person_judge(beside_difference(images, behind)), 1),
                 least_squares(self.person_judge(old_people), 0),

@@ -42,6 +42,7 @@ class PoseGanObjective:
         options: PoseGanOptions,
     ) -> None:
         self.mapping, self.discriminator, self.options = mapping, discriminator, options
+        self.mixed = False  # a pose's coordinates need more digits
         self.poses, self.skeleton, self.latent_width = poses, skeleton, latent_width
         self.device = next(mapping.parameters()).device
         self.average = AveragedModel(mapping, multi_avg_fn=get_ema_multi_avg_fn(options.average))
