@@ -105,7 +105,9 @@ class TestOutputs:
         # Detectors of a few steps are no better than the mean pose.
         _, useless = text.split("Left out, as neither detector of the pair makes sense (see above):")
         for other in ("direct", "supervised"):
-            assert re.search(rf"- .*{other}.*: upright-\S*flexpose and upright-\S*{other}[.,]", useless, re.IGNORECASE), text
+            assert re.search(
+                rf"- .*{other}.*: upright-\S*flexpose and upright-\S*{other}[.,]", useless, re.IGNORECASE
+            ), text
         assert "- Colour matters little: upright-everyday-121k, upright-everyday-1channel." in text
 
     def test_every_figure_is_there_in_both_formats(self, finished_project):
