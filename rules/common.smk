@@ -96,6 +96,13 @@ def drawable(figure):
     return bool(there(ADAPTATION, [run.pose_set]) if figure == "figure2" else there(METRICS, [run.name]))
 
 
+def figure_labels(figure):
+    """What the report calls a figure: its name, and the cells that it shows."""
+    shown = getattr(GRID.config.figures, figure)
+    shown = getattr(shown, "cell", shown) or "none"
+    return {"figure": figure.replace("_", " "), "cell": shown if isinstance(shown, str) else ", ".join(shown)}
+
+
 def tables_and_figures(wildcards):
     """All that is made of cells."""
     figures = {name: f"results/figures/{name}.png" for name in GRID.figures}
@@ -104,6 +111,7 @@ def tables_and_figures(wildcards):
     return [
         *(f"results/{table}.csv" for table in GRID.config.tables),
         "results/claims.csv",
+        *(f"results/pages/{table}.html" for table in [*GRID.config.tables, "claims"]),
         *(["results/data/distances.csv"] if GRID.config.missing == "refused" else []),
         *(path for figure, path in figures.items() if drawable(figure)),
     ]

@@ -66,6 +66,7 @@ rule find_poses:
     resources:
         mem_mb=memory(2000),
         runtime=15,
+        gpu=1,
     params:
         cell=lambda wildcards: GRID.finder_params(wildcards.cell),
         stamp=stamp("find_poses"),
@@ -113,6 +114,7 @@ rule evaluate:
     resources:
         mem_mb=memory(2000),
         runtime=15,
+        gpu=1,
     params:
         cell=lambda wildcards: GRID.cell_params(wildcards.cell),
         config=lambda wildcards: GRID.cell_config(wildcards.cell),

@@ -9,7 +9,7 @@ rule figure2:
             "results/figures/figure2.png",
             category="Figures",
             caption="../report/figure2.rst",
-            labels={"figure": "figure2"},
+            labels=figure_labels("figure2"),
         ),
         svg="results/figures/figure2.svg",
     log:
@@ -37,7 +37,7 @@ rule figure3:
             "results/figures/figure3.png",
             category="Figures",
             caption="../report/figure3.rst",
-            labels={"figure": "figure3"},
+            labels=figure_labels("figure3"),
         ),
         svg="results/figures/figure3.svg",
     log:
@@ -60,7 +60,7 @@ rule figure4:
             "results/figures/figure4.png",
             category="Figures",
             caption="../report/figure4.rst",
-            labels={"figure": "figure4"},
+            labels=figure_labels("figure4"),
         ),
         svg="results/figures/figure4.svg",
     log:
@@ -112,7 +112,7 @@ rule figure5:
             "results/figures/figure5.png",
             category="Figures",
             caption="../report/figure5.rst",
-            labels={"figure": "figure5"},
+            labels=figure_labels("figure5"),
         ),
         svg="results/figures/figure5.svg",
         metrics=ensure("results/figures/figure5.json", non_empty=True),
@@ -122,6 +122,7 @@ rule figure5:
     resources:
         mem_mb=memory(2000),
         runtime=30,
+        gpu=1,
     params:
         cell=GRID.painted_people_params(),
         stamp=stamp("image_figures"),
@@ -139,7 +140,7 @@ rule figure6:
             "results/figures/figure6.png",
             category="Figures",
             caption="../report/figure6.rst",
-            labels={"figure": "figure6"},
+            labels=figure_labels("figure6"),
         ),
         svg="results/figures/figure6.svg",
     log:
@@ -148,6 +149,7 @@ rule figure6:
     resources:
         mem_mb=memory(2000),
         runtime=15,
+        gpu=1,
     params:
         figure=GRID.figure6_params(),
         stamp=stamp("image_figures"),
@@ -165,7 +167,7 @@ rule animated:
             "results/figures/animated.png",
             category="Figures",
             caption="../report/animated.rst",
-            labels={"figure": "animated"},
+            labels=figure_labels("animated"),
         ),
         svg="results/figures/animated.svg",
     log:
@@ -189,7 +191,7 @@ rule joint_errors:
             "results/figures/joint_errors.png",
             category="Figures",
             caption="../report/joint_errors.rst",
-            labels={"figure": "joint errors"},
+            labels=figure_labels("joint_errors"),
         ),
         svg="results/figures/joint_errors.svg",
     log:
@@ -214,7 +216,7 @@ rule curves:
             "results/figures/curves.png",
             category="Figures",
             caption="../report/curves.rst",
-            labels={"figure": "curves"},
+            labels=figure_labels("curves"),
         ),
         svg="results/figures/curves.svg",
     log:
@@ -238,13 +240,19 @@ rule explorer:
     input:
         unpack(explorer_inputs),
     output:
-        "results/explorer.html",
+        report(
+            "results/explorer.html",
+            category="Figures",
+            caption="../report/explorer.rst",
+            labels=figure_labels("explorer"),
+        ),
     log:
         "results/logs/explorer.log",
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=15,
+        gpu=1,
     params:
         about=lambda wildcards: facts(GRID, GRID.figure_run("explorer").name),
         joints=lambda wildcards: GRID.figure_run("explorer").joints,

@@ -9,7 +9,7 @@ rule table:
             "results/{table}.csv",
             category="Tables",
             caption="../report/table.rst",
-            labels={"table": "{table}"},
+            labels={"table": "{table}", "form": "CSV"},
         ),
         markdown="results/{table}.md",
     log:
@@ -26,6 +26,31 @@ rule table:
         stamp=stamp("tabulate"),
     script:
         "../workflow_scripts/tabulate.py"
+
+
+rule page:
+    input:
+        markdown="results/{page}.md",
+        template=beside_snakefile("report/page.html"),
+    output:
+        report(
+            "results/pages/{page}.html",
+            category="Tables",
+            caption="../report/page.rst",
+            labels={"table": "{page}", "form": "to read"},
+        ),
+    log:
+        "results/logs/{page}_page.log",
+    wildcard_constraints:
+        page="|".join([*GRID.config.tables, "claims"]),
+    threads: 1
+    resources:
+        mem_mb=memory(500),
+        runtime=5,
+    params:
+        stamp=stamp("page"),
+    script:
+        "../workflow_scripts/page.py"
 
 
 rule cards:
@@ -64,7 +89,7 @@ rule claims:
             "results/claims.csv",
             category="Tables",
             caption="../report/claims.rst",
-            labels={"table": "claims"},
+            labels={"table": "claims", "form": "CSV"},
         ),
         markdown="results/claims.md",
     log:
