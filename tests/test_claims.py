@@ -133,7 +133,9 @@ def test_several_pairs_have_the_interval_of_their_means_and_each_its_own(tmp_pat
         cells = [cell.strip() for cell in next(line for line in text.splitlines() if f"| {first}  " in line
                                                and f"| {second}  " in line).split("|")[1:-1]]  # fmt: skip
         assert cells[3:5] == [f"{np.mean(figures[name]):.1f}" for name in (first, second)]
-        assert cells[5:] == [f"{effect:.1f} % ({low:.1f} to {high:.1f})", "yes" if effect > 0 else "no"]
+        lower = np.array(figures[second]) - figures[first]
+        expected = [f"{effect:.1f} % ({low:.1f} to {high:.1f})", f"{lower.mean() / lower.std(ddof=1):.1f}"]
+        assert cells[5:] == [*expected, "yes" if effect > 0 else "no"]
 
 
 def test_a_missing_seed_is_left_out_and_named(tmp_path):
@@ -184,6 +186,27 @@ def test_methods_are_compared_on_the_same_target_and_sources():
     assert found["x-kde"].says == "better than kde"
 
 
+def test_the_strongest_rival_is_the_one_of_each_pair(tmp_path):
+    """On one pair b is the best of the others, on the other c; the claim is tested on these two alone."""
+    figures = {
+        "near-a": [50.0, 52.0, 51.0], "near-b": [60.0, 61.0, 65.0], "near-c": [70.0, 71.0, 50.5],
+        "far-a": [50.0, 52.0, 51.0], "far-b": [90.0, 95.0, 91.0], "far-c": [80.0, 81.0, 85.0],
+    }  # fmt: skip
+    cells = {
+        name: Cell(method=name[-1], target="t", sources=(name[:-2],), shots=12, annotation_set_size=9)
+        for name in figures
+    }
+    options = {"x": ClaimOptions(says="best", method="a", against=("b", "c"), strongest=True)}
+    options = written_out(options, cells, ())
+    assert len(options["x"].comparisons) == 4
+    table, _ = run_claims(tmp_path, figures, options)
+    assert table.cells["x"] == "near-a : near-b; far-a : far-c"
+    assert (table.comparisons["x"], table.as_claimed["x"], table.verdict["x"]) == (2, 2, "holds")
+    figures["near-c"] = [None, None, None]
+    (tmp_path / "more").mkdir()
+    assert run_claims(tmp_path / "more", figures, options)[0].verdict["x"] == "undecided"
+
+
 def test_early_layers_meet_late_ones():
     options = {"x": ClaimOptions(says="early", measure="adaptation", layers=True)}
     assert written_out(options, {}, ("1", "2", "3", "4", "5"))["x"].comparisons == (("1", "4"), ("2", "5"))
@@ -214,6 +237,7 @@ def test_every_claim_has_its_cells(others):
     [
         (lambda c: c["claims"].update(x={"says": "?"}), "claims.x: expected comparisons, or method and against, or"),
         (lambda c: c["claims"].update(x={"says": "?", "method": "magic", "against": ["kde"]}), "claims.x: expected one of"),
+        (lambda c: c["claims"]["colour"].update(strongest=True), "claims.colour.strongest: expected method and against"),
         (lambda c: c["claims"].update(x={"says": "?", "layers": True}), "claims.x.measure: expected 'adaptation'"),
         (lambda c: c["figures"].update(figure3="upright-aligned"), "figures.figure3: expected a cell of an adapted method"),
         (lambda c: c["figures"]["figure4"].update(cell="upright-everyday-tgan"), "figure4.cell: expected a method with pairs"),
@@ -248,10 +272,13 @@ def test_which_of_two_useless_detectors_is_the_less_so_says_nothing(tmp_path):
     }
     claims(options, runs, {}, {"mse": [], "adaptation": []}, tmp_path / "c.csv", tmp_path / "c.md")
     table = pd.read_csv(tmp_path / "c.csv").set_index("claim")
-    assert table.verdict.to_dict() == {"one": "holds", "some": "undecided", "unstated": "holds"}
-    assert table.comparisons.to_dict() == {"one": 1, "some": 1, "unstated": 1}
+    assert table.verdict.to_dict() == {"one": "holds", "some": "undecided", "none": "undecided", "unstated": "holds"}
+    assert table.comparisons.to_dict() == {"one": 1, "some": 1, "none": 0, "unstated": 1}
+    assert table.useless.to_dict() == {"one": 0, "some": 1, "none": 1, "unstated": 0}
+    assert table.effect_pct.isna().to_dict() == {"one": False, "some": False, "none": True, "unstated": False}
     text = (tmp_path / "c.md").read_text()
-    assert "neither detector of the pair makes sense (see above):" in text
+    assert "both detectors of the pair are useless (see above):" in text
+    assert "0 of 0 (1 not counted)" in text
     assert "- the first beats c: b and c." in text
     assert "- b beats c: b and c." in text
-    assert "by 10 % better" in text
+    assert "at least 10 % better" in text

@@ -328,7 +328,7 @@ def test_a_table_without_any_metrics_has_its_rows(knobs, tmp_path, kind):
     assert found.mse_pixel.isna().all()
     text = (tmp_path / "t.md").read_text()
     assert text.count("| missing") == 4
-    assert "floor of sense" not in text
+    assert "mean training pose" not in text
 
 
 def test_baselines_without_a_targets_metrics_have_no_floor_of_it(tmp_path):

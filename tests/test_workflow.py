@@ -100,10 +100,12 @@ class TestOutputs:
         assert tuple(table.columns) == COLUMNS
         # One seed decides nothing, and most claims are on cells that the tiny tables lack.
         assert set(table.verdict) == {"undecided"}
+        assert "best-row" in set(table.claim)
         assert "early-layers" in set(table.claim)
         text = (finished_project.folder / "results/claims.md").read_text()
         # Detectors of a few steps are no better than the mean pose.
-        _, useless = text.split("Left out, as neither detector of the pair makes sense (see above):")
+        _, useless = text.split("Not counted, as both detectors of the pair are useless (see above):")
+        assert (table.set_index("claim").useless.drop("early-layers") > 0).all()
         for other in ("direct", "supervised"):
             assert re.search(
                 rf"- .*{other}.*: upright-\S*flexpose and upright-\S*{other}[.,]", useless, re.IGNORECASE
@@ -214,7 +216,7 @@ class TestReruns:
         assert rules == {*FROM_ADAPTATION_ON, "table"}
 
     def test_editing_the_table_reruns_the_table_alone(self, finished_project, edited):
-        edited("flexpose_core/stages/tabulate.py", '"The floor of sense', '"A floor of sense')
+        edited("flexpose_core/stages/tabulate.py", '"For comparison', '"To compare')
         assert finished_project.planned("results/table1.csv") == {"table:table1"}
 
     def test_one_cell_runs_alone(self, project):

@@ -37,6 +37,8 @@ class ClaimOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         size; a method of `against` that sees no sources is compared on its target and shots alone.
     against
         Methods; with more than one, each is a claim of its own.
+    strongest
+        Instead one claim against all of them: each cell of `method` is compared with the best of theirs on its pair.
     layers
         Instead of writing the pairs: each layer of the first half of Figure 4's with its fellow of the second half.
     """
@@ -48,6 +50,7 @@ class ClaimOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     comparisons: tuple[Pair, ...] = ()
     method: str | None = None
     against: tuple[str, ...] = ()
+    strongest: bool = False
     layers: bool = False
 
 
@@ -76,6 +79,10 @@ def written_out(
             pairs = tuple(zip(studied[:half], studied[len(studied) - half :], strict=True))
             result[name] = _plain(claim, claim.says, pairs if claim.layers else claim.comparisons)
         elif any(cell.method == claim.method for cell in cells.values()):
+            if claim.strongest:
+                rivals = tuple(pair for other in claim.against for pair in _of_methods(claim.method, other, cells))
+                result[name] = _plain(claim, claim.says, rivals)
+                continue
             for other in claim.against:
                 own = name if len(claim.against) == 1 else f"{name}-{other}"
                 pairs = tuple(_of_methods(claim.method, other, cells))
@@ -87,13 +94,20 @@ def _check(name: str, claim: ClaimOptions) -> None:
     ways = (bool(claim.comparisons), claim.method is not None, claim.layers)
     if sum(ways) != 1 or bool(claim.against) != (claim.method is not None):
         raise ConfigError(f"config: claims.{name}: expected comparisons, or method and against, or layers")
+    if claim.strongest and claim.method is None:
+        raise ConfigError(f"config: claims.{name}.strongest: expected method and against, found none")
     if claim.layers != (claim.measure == "adaptation"):
         raise ConfigError(f"config: claims.{name}.measure: expected 'adaptation' with layers and with nothing else")
 
 
 def _plain(claim: ClaimOptions, says: str, pairs: tuple[Pair, ...]) -> ClaimOptions:
     return ClaimOptions(
-        says=says, expects=claim.expects, measure=claim.measure, margin_pct=claim.margin_pct, comparisons=pairs
+        says=says,
+        expects=claim.expects,
+        measure=claim.measure,
+        margin_pct=claim.margin_pct,
+        comparisons=pairs,
+        strongest=claim.strongest,
     )
 
 

@@ -26,6 +26,7 @@ COLUMNS = (
     "measure",
     "margin_pct",
     "comparisons",
+    "useless",
     "as_claimed",
     "seeds",
     "effect_pct",
@@ -57,8 +58,9 @@ training and sampling, not other data, nor other trainings of the generator and 
 with a generator are less certain than they look. They are not corrected for the number of claims: of twenty with nothing in them,
 one may be decided by chance.
 
-Pairs of detectors neither of which is by {floor} % better than always answering the mean training pose are left out: which of two
-useless detectors is the less so says nothing. Without them a claim cannot hold."""
+Pairs of detectors neither of which is at least {floor} % better than always answering with the mean training pose are not counted:
+which of two useless detectors is the better one says nothing. A claim with such a pair cannot hold, and one with no other pairs is
+undecided."""
 
 
 def claims(
@@ -71,8 +73,9 @@ def claims(
 ) -> None:
     """Write one row a claim: the cells compared, the statistic, the effect with its interval, and the verdict.
 
-    A pair with a cell that has no figures is left out, and named below the table: with cells that are in no table the claim is
-    tested on the rest; with cells whose runs are missing it cannot hold. A seed that any of the cells lacks is left out of all.
+    A claim all of whose pairs are of useless detectors has a row without an effect. A pair with a cell that has no figures is left
+    out, and named below the table: with cells that are in no table the claim is tested on the rest; with cells whose runs are
+    missing it cannot hold. A seed that any of the cells lacks is left out of all.
 
     Parameters
     ----------
@@ -90,7 +93,7 @@ def claims(
     for name, claim in options.items():
         of = claim.measure
         tested_claims[name] = Tested(name, claim, figures[of], wanted[of], floors[of])
-    rows = [claim.row() for claim in tested_claims.values() if claim.seeds]
+    rows = [claim.row() for claim in tested_claims.values() if claim.seeds or claim.useless]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     write_text(out_csv, table.to_csv(index=False, float_format="%.4f"))
     write_text(out_markdown, render_claims(table, tested_claims))
@@ -138,6 +141,8 @@ class Tested:
         self.pair_is_missing = any(cell in self.missing and cell not in figures for cell in cells)
         shared = [set(figures[cell]) for pair in self.pairs for cell in pair]
         self.seeds = sorted(set.intersection(*shared)) if shared else []
+        if claim.strongest and self.seeds:
+            self.pairs = self._strongest()
         if self.seeds:
             self.ratios = np.stack(
                 [log_ratios(self.of_seeds(first), self.of_seeds(second)) for first, second in self.pairs]
@@ -145,6 +150,14 @@ class Tested:
 
     def _is_useless(self, cell: str, floors: Mapping[str, float]) -> bool:
         return float(np.mean(list(self.figures[cell].values()))) > FLOOR_SHARE * floors.get(cell, math.inf)
+
+    def _strongest(self) -> list[tuple[str, str]]:
+        """Return of each first cell the pair whose second has the lowest mean."""
+        best: dict[str, str] = {}
+        for first, second in self.pairs:
+            if first not in best or np.mean(self.of_seeds(second)) < np.mean(self.of_seeds(best[first])):
+                best[first] = second
+        return list(best.items())
 
     def of_seeds(self, cell: str) -> list[float]:
         """Return a cell's figures of the seeds that all cells share."""
@@ -158,7 +171,10 @@ class Tested:
     def row(self) -> dict[str, Any]:
         """Return the claim's row of the table."""
         claim = self.claim
-        interval, good, verdict = judge(self.ratios, claim.expects, claim.margin_pct / 100)
+        if self.seeds:
+            interval, good, verdict = judge(self.ratios, claim.expects, claim.margin_pct / 100)
+        else:
+            interval, good, verdict = None, 0, "undecided"
         return {
             "claim": self.name,
             "says": claim.says,
@@ -166,6 +182,7 @@ class Tested:
             "measure": _STATISTIC[claim.measure],
             "margin_pct": np.nan if claim.expects == "better" else claim.margin_pct,
             "comparisons": len(self.pairs),
+            "useless": len(self.useless),
             "as_claimed": good,
             "seeds": len(self.seeds),
             **_percents(interval),
@@ -176,6 +193,8 @@ class Tested:
 
     def pair_rows(self) -> list[dict[str, Any]]:
         """Return a row a pair, for reading: both cells' means and the pair's own effect."""
+        if not self.seeds:
+            return []
         low, high = claimed_range(self.claim.expects, self.claim.margin_pct / 100)
         digits = 1 if self.claim.measure == "mse" else 3
         return [
@@ -186,6 +205,7 @@ class Tested:
                 "First's mean": f"{np.mean(self.of_seeds(first)):.{digits}f}",
                 "Second's mean": f"{np.mean(self.of_seeds(second)):.{digits}f}",
                 "Lower by": _effect(_percents(interval)),
+                "In sd": _in_deviations(np.subtract(self.of_seeds(second), self.of_seeds(first))),
                 "As claimed": "yes" if low < interval.mean < high else "no",
             }
             for (first, second), interval in zip(self.pairs, pair_intervals(self.ratios), strict=True)
@@ -226,7 +246,8 @@ def render_claims(table: pd.DataFrame, tested: Mapping[str, Tested]) -> str:
                 "Claim": row["says"],
                 "Statistic": row["measure"],
                 "First is": row["expects"].replace("-", " ") + _margin(row["margin_pct"]),
-                "Pairs as claimed": f"{row['as_claimed']} of {row['comparisons']}",
+                "Pairs as claimed": f"{row['as_claimed']} of {row['comparisons']}"
+                + (f" ({row['useless']} not counted)" if row["useless"] else ""),
                 "Seeds": row["seeds"],
                 "Lower by (95 %)": _effect(row),
                 "Verdict": row["verdict"],
@@ -237,7 +258,8 @@ def render_claims(table: pd.DataFrame, tested: Mapping[str, Tested]) -> str:
         lines += [
             pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True),
             "",
-            "The pairs, with means over the same seeds (px² for MSE-Pixel), and intervals at 1 - 0.05 / pairs of the claim:",
+            "The pairs, with means over the same seeds (px² for MSE-Pixel), and intervals at 1 - 0.05 / pairs of the claim. "
+            "In sd: the mean difference in units of the standard deviation over seeds of the difference.",
             "",
             pd.DataFrame(pairs).to_markdown(index=False, disable_numparse=True),
             "",
@@ -251,7 +273,7 @@ def render_claims(table: pd.DataFrame, tested: Mapping[str, Tested]) -> str:
             lines.append("")
     useless = [claim for claim in tested.values() if claim.useless]
     if useless:
-        lines += ["Left out, as neither detector of the pair makes sense (see above):", ""]
+        lines += ["Not counted, as both detectors of the pair are useless (see above):", ""]
         lines += [f"- {one.claim.says}: {', '.join(' and '.join(pair) for pair in one.useless)}." for one in useless]
         lines.append("")
     empty = [claim.claim.says for claim in tested.values() if not claim.claim.comparisons]
@@ -273,8 +295,10 @@ def render_claims(table: pd.DataFrame, tested: Mapping[str, Tested]) -> str:
     return "\n".join(lines)
 
 
-def _percents(interval: Interval) -> dict[str, float]:
-    """Return by how many percent lower; a single seed has no interval: its ends are empty."""
+def _percents(interval: Interval | None) -> dict[str, float]:
+    """Return by how many percent lower; without pairs there is nothing, and a single seed has no interval: its ends are empty."""
+    if interval is None:
+        return dict.fromkeys(("effect_pct", "low_pct", "high_pct"), math.nan)
     ends = {"low_pct": interval.high, "high_pct": interval.low}
     return {
         "effect_pct": lower_pct(interval.mean),
@@ -282,10 +306,18 @@ def _percents(interval: Interval) -> dict[str, float]:
     }
 
 
+def _in_deviations(differences: np.ndarray) -> str:
+    """Return the mean of differences over seeds in units of their standard deviation, for people."""
+    deviation = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
+    return f"{np.mean(differences) / deviation:.1f}" if deviation > 0 else "-"
+
+
 def _margin(margin: float) -> str:
     return "" if pd.isna(margin) else f" ({margin:g} %)"
 
 
 def _effect(row: Mapping[Any, Any]) -> str:
+    if pd.isna(row["effect_pct"]):
+        return "-"
     interval = "no interval" if pd.isna(row["low_pct"]) else f"{row['low_pct']:.1f} to {row['high_pct']:.1f}"
     return f"{row['effect_pct']:.1f} % ({interval})"

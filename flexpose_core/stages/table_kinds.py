@@ -70,7 +70,7 @@ def with_deviations(*names: str) -> tuple[str, ...]:
 
 _DETECTION_NOTE = (
     "MSE-Pixel in px² and mean joint distance in px, both on the 128-px scale, over the joints of the test split; "
-    "flip: the better of the two left/right labellings a sample; ± is the standard deviation over seeds."
+    "flip: the better of the two left/right labellings of each sample; ± is the standard deviation over seeds."
 )
 
 RESULTS = TableKind(
@@ -82,6 +82,7 @@ RESULTS = TableKind(
         "mse_pixel",
         "mse_pixel_flip",
         "mse_pixel_sd",
+        "mse_pixel_flip_sd",
         "joint_distance",
         "pck_rho",
         "pck",
@@ -180,7 +181,14 @@ BASELINES = TableKind(
         "Poses": plain("annotation_set_size"),
         "N": lambda row: "/".join(
             "" if pd.isna(row[name]) else f"{row[name]:.0f}"
-            for name in ("fake_sample", "kernel_sample", "neighbour_sample", "fake_shape_sample", "fake_pair_sample")
+            for name in (
+                "real_sample",
+                "fake_sample",
+                "kernel_sample",
+                "neighbour_sample",
+                "fake_shape_sample",
+                "fake_pair_sample",
+            )
         ),
         "Seeds": plain("seeds"),
     },
@@ -189,8 +197,9 @@ BASELINES = TableKind(
     "unbiased squared MMD, density and coverage; the 1-Wasserstein distances of the bones' shares of the total length "
     "(percentage points) and of the joints' angles (degrees); and say how far the set's poses are from the nearest shot "
     "(0: memorised; mirror images of shots are none) and from one another (0: collapsed). "
-    "N are the samples behind SW, MMD, density and coverage, "
-    "lengths and angles, and the last two. `real` is the floor, real against real: the target's own training poses.",
+    "N are the poses behind SW, of the target and of the set, and of each behind MMD, density and coverage, "
+    "lengths and angles, and the last two. Of rows that learn from the images of the shots these figures are those of "
+    "the poses that they start from. `real` is the floor, real against real: the target's own training poses.",
 )
 
 KINDS = {"results": RESULTS, "ablation": ABLATION, "baselines": BASELINES}

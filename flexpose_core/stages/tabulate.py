@@ -241,7 +241,7 @@ def render_markdown(
     absent: Mapping[str, Sequence[int]],
     glance: str = "",
 ) -> str:
-    """Return the table for reading, the floor of sense and the paper's own table of that name, if it has one, below it.
+    """Return the table for reading, what the mean pose has and the paper's own table of that name, if it has one, below it.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def render_markdown(
     ]
     if floors:
         lines += [
-            "The floor of sense, the mean training pose as the answer to every image:",
+            "For comparison, always answering with the mean training pose:",
             "",
             _floors(floors, pck_rho),
             "",
