@@ -38,6 +38,11 @@ class PolarBones:
     log_length: np.ndarray
 
 
+def inside_image(poses: np.ndarray) -> np.ndarray:
+    """Return which of the poses (N, K, 2) in 0..1 have all joints inside the image, (N,) bool."""
+    return ((poses >= 0) & (poses <= 1)).all(axis=(1, 2))
+
+
 def to_bones(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """Return root and bone vectors (N, K, 2) of poses (N, K, 2)."""
     _check(poses, skeleton)

@@ -181,6 +181,14 @@ def test_a_short_source_gives_all_there_are_only_if_the_cell_says_so(files, tmp_
             composed(files, tmp_path, kind, size=held + 60)
 
 
+def test_a_source_with_fewer_poses_than_the_guidance_is_named(files, tmp_path):
+    write_cache(tmp_path / "few.h5", [plain_batch(SOURCE[:30])], BODY15, {})
+    known = {**files, "few": tmp_path / "few.h5"}
+    with pytest.raises(DataError, match=r"few\.h5: expected at least 40 poses .*pose-mixup \(mixup_size\), found 30"):
+        composed(known, tmp_path, "nearest", sources=["few"])
+    assert not (tmp_path / "nearest_mixup.h5").exists()
+
+
 def test_the_guidances_symmetry_is_the_shots(files, tmp_path):
     """With the flip, a set made from the shots' moments is symmetric; without, it has the shots' own."""
     mirrored = np.concatenate([SHOTS, flip(SHOTS, BODY15)])

@@ -130,6 +130,18 @@ from flexpose_core.options.config import load_config
             "sample_shards: expected at most 32000, the poses that cells.upright-everyday-flexpose-auto samples, found 40000",
         ),
         (
+            lambda c: c["cells"]["upright-everyday-auto-layers"].update(shots=3),
+            "cells.upright-everyday-auto-layers.shots: expected at least 4, the folds of methods.flexpose-paper.adaptation",
+        ),
+        (
+            lambda c: (
+                c["guidance"].update(large={"mixup_size": 50000}),
+                c["methods"]["nearest"].update(guidance="large"),
+            ),
+            "guidance.large.mixup_size: expected at most the 36000 source poses of cells.upright-everyday-nearest, one of which is",
+        ),
+        (lambda c: c["guidance"]["plain"].update(mixup_size=1), "config: guidance.plain.mixup_size"),
+        (
             lambda c: c["methods"]["tgan"]["adaptation"].update(trained="transfer"),
             "expected 'generator' for adversarial",
         ),

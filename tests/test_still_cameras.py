@@ -15,6 +15,7 @@ from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, write_cache
 from flexpose_core.poses.images import decode_image
 from flexpose_core.skeletons import BODY15
+from flexpose_core.stages import train_animated
 from flexpose_core.stages.train_animated import cut_out
 
 SIDE, EACH = 160, 12
@@ -131,6 +132,27 @@ def test_people_of_still_cameras_can_be_animated(root, tmp_path):
     pictures = load_cache(tmp_path / "train.h5", images=True)
     people = cut_out(pictures, tmp_path / "train.h5", pictures, tmp_path / "train.h5")
     assert len(people.poses) == 2 * EACH
+
+
+def test_people_who_do_not_stand_out_remain_labelled_images(root, tmp_path, monkeypatch, capsys):
+    """One shot lacks a joint, one does not stand out: the first is left out, the second is learnt from and not animated."""
+    found = read_as(root[0], True)
+    found.visibility[1, 3] = 0
+    write_cache(tmp_path / "train.h5", [found], BODY15, {})
+    pictures = load_cache(tmp_path / "train.h5", images=True)
+    hidden = iter([False] + [True] * (len(pictures) - 1))
+    monkeypatch.setattr(train_animated, "stands_out", lambda *_: next(hidden))
+    people = cut_out(pictures, tmp_path / "train.h5", pictures, tmp_path / "train.h5")
+    expected = np.delete(np.arange(len(pictures)), 1)
+    np.testing.assert_array_equal(people.poses, pictures.poses[expected])
+    np.testing.assert_array_equal(people.images, pictures.images[expected])
+    side = people.puppets.size
+    np.testing.assert_allclose(
+        people.puppets.poses[: len(expected) - 1], pictures.poses[expected[1:]] * side, rtol=1e-6
+    )
+    assert len(people.puppets.parts) == 2 * (len(expected) - 1)
+    said = capsys.readouterr().err
+    assert f"animated: {len(expected) - 1} people of {len(pictures)} shots, 1 of which lack joints" in said
 
 
 def test_of_several_people_before_one_camera_nobody_is_taken_for_another(root, tmp_path, capsys):

@@ -35,10 +35,11 @@ class GuidanceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         variance, so that √(3/2) ≈ 1.2 restores it. For space "joints" only.
     symmetry
         Mirrored copies that join the shots before mixing: "flip" mirrors with left and right swapped; "back" also
-        mirrors with labels kept, about as if seen from behind; "auto" is the largest that the shots do not refute.
+        mirrors with labels kept, about as if seen from behind; "auto" is the largest that the shots do not refute; one or
+        two shots can refute none, and "flip" is taken.
     """
 
-    mixup_size: Count = 1000
+    mixup_size: Annotated[int, Meta(ge=2)] = 1000
     space: Literal["joints", "bones"] = "joints"
     concentration: Positive = 1.0
     spread: Positive = 1.0

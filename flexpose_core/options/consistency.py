@@ -151,6 +151,7 @@ def _check_cells(config: Config) -> None:
                 f"config: {where}.sources: expected none for method {cell.method!r}, found {', '.join(cell.sources)}"
             )
         _check_skeletons(config, where, cell)
+        _check_guidance(config, where, cell)
         if method.poses != "target":
             _check_size(config, where, cell)
         if cell.layers == "auto" and origin.adaptation is not None:
@@ -248,6 +249,32 @@ def _check_size(config: Config, where: str, cell: Cell) -> None:
         raise ConfigError(
             f"config: {where}.annotation_set_size: expected at most {held + mixup} ({held} source poses and {mixup} of "
             f"pose-mixup), found {cell.annotation_set_size}"
+        )
+
+
+def _check_guidance(config: Config, where: str, cell: Cell) -> None:
+    """Check that there are shots to choose layers by, and a source pose for each of the guidance where one is looked for."""
+    method = _origin(config, cell.method)
+    if method.guidance is None or cell.shots is None:
+        return
+    adaptation, mixup = method.adaptation, config.guidance[method.guidance].mixup_size
+    if (
+        adaptation is not None
+        and (cell.layers or adaptation.layers) == "auto"
+        and cell.shots < adaptation.layer_search.folds
+    ):
+        raise ConfigError(
+            f"config: {where}.shots: expected at least {adaptation.layer_search.folds}, the folds of "
+            f"methods.{cell.method}.adaptation.layer_search, for layers 'auto', found {cell.shots}"
+        )
+    aligned = adaptation is not None and adaptation.alignment is not None
+    nearest = method.baseline is not None and method.baseline.kind == "nearest"
+    sizes = [config.datasets[source].known_size("train") for source in cell.sources]
+    held = sum(size or 0 for size in sizes)
+    if (aligned or nearest) and None not in sizes and held < mixup:
+        raise ConfigError(
+            f"config: guidance.{method.guidance}.mixup_size: expected at most the {held} source poses of {where}, "
+            f"one of which is matched with each, found {mixup}"
         )
 
 

@@ -36,6 +36,15 @@ def whole_poses(poses: PoseSet, path: Path) -> np.ndarray:
     return complete
 
 
+def check_enough(poses: np.ndarray, paths: Sequence[Path], guidance: np.ndarray) -> None:
+    """Raise DataError, naming the sources, unless there is one of their poses for each of the guidance."""
+    if len(poses) < len(guidance):
+        raise DataError(
+            f"{', '.join(map(str, paths))}: expected at least {len(guidance)} poses with all joints visible, one for each of "
+            f"pose-mixup (mixup_size), found {len(poses)}"
+        )
+
+
 def pooled_poses(paths: Sequence[Path]) -> tuple[np.ndarray, Skeleton]:
     """Return the poses of all caches whose joints are all visible, (N, K, 2) in 0..1, and their skeleton.
 

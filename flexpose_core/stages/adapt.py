@@ -13,14 +13,15 @@ import torch
 
 from flexpose_core import streams
 from flexpose_core.devices import pick_device
-from flexpose_core.errors import ConfigError
+from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest, write_json
+from flexpose_core.geometry import inside_image
 from flexpose_core.measures.distributions import distribution_metrics
 from flexpose_core.models.adapters import FineTuned, build_adapter
 from flexpose_core.models.perceptual import build_observer, features_stamp
 from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions
 from flexpose_core.poses.cache import load_cache
-from flexpose_core.poses.pool import pooled_poses
+from flexpose_core.poses.pool import check_enough, pooled_poses
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.rendering.pictures import tile, write_png
 from flexpose_core.skeletons import Skeleton, skeleton_named
@@ -55,7 +56,8 @@ def adapt(
 ) -> None:
     """Fit τ, or what else the options say, and write it alone, with metrics and a picture.
 
-    The metrics say how far the generator's joints are from the guidance before and after, and what the loss of Eq. 5 is
+    The metrics say how far the generator's joints are from the guidance before and after, of those poses that are `inside` the
+    image, as samples are, and what share that is; and what the loss of Eq. 5 is
     on the same 256 pairs before and after, if it was fitted; nothing of the target but the shots is looked at. The
     picture has three rows: poses of the source's generator, poses of the same latent codes after the adaptation, and the
     shot nearest to each of these.
@@ -80,11 +82,14 @@ def adapt(
     skeleton = skeleton_named(generator.architecture.skeleton)
     drawn, mixed = load_cache(shots), load_cache(mixup)
     own = pooled_poses(sources)[0] if options.alignment is not None else None
+    if own is not None:
+        check_enough(own, sources, mixed.poses)
     guidance = enrich(own, mixed.poses, len(drawn), skeleton, options, seed)
     used = [generator_weights, regressor_weights, *([discriminator_weights] if discriminator_weights else [])]
     weights = [read_header(path)["checksum"] for path in used]
     shaping = msgspec.to_builtins(msgspec.structs.replace(options, device="auto"))
-    weights.append(features_stamp(options.perceptual, seed))
+    if options.adversarial is None:
+        weights.append(features_stamp(options.perceptual, seed))
     identity = json.dumps([code_stamp(__name__), shaping, weights, digest(guidance.tobytes())])
     chosen: dict[str, Any] = {}
     if options.chooses_layers:
@@ -128,17 +133,26 @@ def adapt(
         for network, tau in ((generator, None), (transfer.host(generator), transfer))
     )
     transfer.save(out_transfer, {"seed": seed})
+    inside = {"before": inside_image(before), "after": inside_image(after)}
+    # What β reads is inside; of the generator's own poses only those inside are sampled.
+    if not all(rows.any() for rows in inside.values()):
+        raise DataError(
+            f"{generator_weights}: expected poses inside the image, found none before or after the adaptation"
+        )
     metrics: dict[str, Any] = {
         "perceptual": perceptual,
         "parameters": sum(parameter.numel() for parameter in transfer.parameters()),
         "loss": loss if loss and loss["before"] is not None else None,
-        "before": distribution_metrics(guidance, before, seed),
-        "after": distribution_metrics(guidance, after, seed),
+        "inside": {name: float(rows.mean()) for name, rows in inside.items()},
+        "before": distribution_metrics(guidance, before[inside["before"]], seed),
+        "after": distribution_metrics(guidance, after[inside["after"]], seed),
         "guidance": mixed.attributes,
         **chosen,
     }
     write_json(out_metrics, metrics)
-    write_png(out_picture, triptych(before[:_SHOWN], after[:_SHOWN], drawn.poses, skeleton))
+    # Those outside last.
+    shown = np.argsort(~(inside["before"] & inside["after"]), kind="stable")[:_SHOWN]
+    write_png(out_picture, triptych(before[shown], after[shown], drawn.poses, skeleton))
 
 
 def triptych(source: np.ndarray, adapted: np.ndarray, shots: np.ndarray, skeleton: Skeleton) -> np.ndarray:

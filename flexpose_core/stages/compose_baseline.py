@@ -13,7 +13,7 @@ from flexpose_core.options.baselines import BaselineOptions
 from flexpose_core.poses.baselines import baseline_poses
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.guidance import with_mirror_images
-from flexpose_core.poses.pool import pooled_poses
+from flexpose_core.poses.pool import check_enough, pooled_poses
 from flexpose_core.stages.compose import write_annotation_set
 
 
@@ -58,6 +58,8 @@ def compose_baseline(
     else:
         raise DataError(f"{out}: expected sources or shots to compose a baseline of, found neither")
     source = np.empty((0, len(skeleton), 2), np.float32) if pooled is None else pooled[0]
+    if options.kind == "nearest":
+        check_enough(source, sources, mixed)
     count = min(size, len(source) + len(mixed)) if sources and take_all_if_short else size
     poses = baseline_poses(options, source, mirrored, n_shots, mixed, count, random)
     write_annotation_set(out, [(poses, f"baseline {options.kind}")], skeleton.name, size)

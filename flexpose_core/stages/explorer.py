@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from flexpose_core import streams
-from flexpose_core.devices import pick_device
+from flexpose_core.devices import pick_device, single_precision
 from flexpose_core.errors import DataError
 from flexpose_core.files import write_text
 from flexpose_core.measures.detection import better_labelling, squared_distances
@@ -92,7 +92,7 @@ def explore(
     chosen = np.linspace(0, len(split) - 1, min(_IMAGES, len(split))).astype(int)
     # Of the images only those shown are decoded.
     frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
-    with torch.no_grad():
+    with torch.no_grad(), single_precision():
         found = detector(*frames.take(torch.from_numpy(chosen), where)).cpu().numpy()
     data = {
         "about": [[name, str(value)] for name, value in about.items()],

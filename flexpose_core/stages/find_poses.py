@@ -51,7 +51,8 @@ def find_poses(
             f"{images}: expected skeleton {skeleton} as in {detector_weights}, found {pictures.skeleton.name}"
         )
     rows = np.sort(seeds.rng(seed, "find_poses").permutation(len(pictures))[:most])
-    frames = frames_of(pictures, architecture.size, architecture.contrast)
+    # Each is looked at once, and of large sets few are.
+    frames = frames_of(pictures, architecture.size, architecture.contrast, in_memory=0)
     found = found_in_both_views(detector, frames, rows, pictures.skeleton, device)
     batch = PoseBatch(
         poses=found,

@@ -128,14 +128,14 @@ def train_animated(
 
 @dataclass(frozen=True)
 class People:
-    """The annotated people that can be animated.
+    """The annotated people.
 
     Parameters
     ----------
     puppets
-        They themselves, and their mirror images.
+        Those that can be animated, and their mirror images.
     images, scenes, poses
-        (M, S, S, 3) uint8 with and without them, and (M, K, 2) in 0..1.
+        (M, S, S, 3) uint8 with and without them, and (M, K, 2) in 0..1: all with all joints, to learn from as they are.
     grounds
         All empty scenes of the target, decoded if they take no more than `IN_MEMORY` bytes.
     """
@@ -150,7 +150,8 @@ class People:
 def cut_out(annotated: PoseSet, shots: Path, pictures: PoseSet, image_cache: Path) -> People:
     """Cut the people of the shots out of their images.
 
-    Shots that lack joints, and people who do not stand out from their scene, are left out, and it is said how many.
+    Shots that lack joints are left out. People who do not stand out from their scene are not animated, but remain labelled images.
+    It is said how many are animated.
 
     Raises
     ------
@@ -172,15 +173,19 @@ def cut_out(annotated: PoseSet, shots: Path, pictures: PoseSet, image_cache: Pat
         stands_out(image, scene, pose * len(image), anatomy)
         for image, scene, pose in zip(images, scenes, annotated.poses, strict=True)
     ]
-    kept = np.flatnonzero(complete & np.array(told_apart))
+    animated = complete & np.array(told_apart)
     what = f"{len(annotated)} shots, {(~complete).sum()} of which lack joints"
-    if not len(kept):
+    if not animated.any():
         raise DataError(
             f"{shots}: expected a person with all joints who stands out from the scene, found none in {what}"
         )
-    if len(kept) < len(annotated):
-        print(f"animated: {len(kept)} people of {what}; others do not stand out from their scenes", file=sys.stderr)
-    images, scenes, poses = images[kept], scenes[kept], annotated.poses[kept]
+    if not animated.all():
+        print(
+            f"animated: {animated.sum()} people of {what}; others do not stand out from their scenes, "
+            "and are learnt from as they are",
+            file=sys.stderr,
+        )
+    puppets = Puppets(images[animated], scenes[animated], annotated.poses[animated], pictures.skeleton)
     grounds = pictures.backgrounds
     decoded = grounds[:] if grounds.decoded_bytes <= IN_MEMORY else grounds
-    return People(Puppets(images, scenes, poses, pictures.skeleton), images, scenes, poses, decoded)
+    return People(puppets, images[complete], scenes[complete], annotated.poses[complete], decoded)

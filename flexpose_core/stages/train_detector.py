@@ -125,7 +125,8 @@ def train_detector(
     eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", device)
     load_into(eta, eta_tensors, eta_weights)
     psi = initialised(SkeletonToImage, architecture, seed, "psi", device)
-    frames = frames_of(pictures, options.size, options.contrast)
+    # Only the shots' images are looked at where nothing else is learnt from.
+    frames = frames_of(pictures, options.size, options.contrast, in_memory=0 if supervision == "alone" else IN_MEMORY)
     phi = initialised(ImageToSkeleton, architecture, seed, "phi", device)
     labelled, labels = None, ""
     if supervision != "none":
@@ -251,7 +252,10 @@ class DecodedImages:
 
     def all(self) -> torch.Tensor:
         """Return all images in one tensor."""
-        return torch.cat([self[rows] for rows in torch.arange(len(self)).split(_DECODED_AT_ONCE)])
+        images = torch.empty(len(self), 3, self.size, self.size, dtype=torch.uint8)
+        for rows in torch.arange(len(self)).split(_DECODED_AT_ONCE):
+            images[rows[0] : rows[-1] + 1] = self[rows]
+        return images
 
 
 def frames_of(pictures: PoseSet, size: int, contrast: Contrast, in_memory: int = IN_MEMORY) -> Frames:

@@ -99,7 +99,7 @@ def train_generator(
     if out_discriminator is not None:
         trained_by = options.pose_gan if options.training == "distilled" else options.adversarial
         save_discriminator(out_discriminator, discriminator, architecture, trained_by, {"seed": seed})
-    write_json(out_metrics, _measure(generator, regressor, poses, held_out, seed, options.mixed_precision))
+    write_json(out_metrics, _measure(generator, regressor, poses, held_out, seed, options))
     write_png(out_picture, pairs_picture(generator, regressor, seed, options.mixed_precision))
 
 
@@ -163,9 +163,14 @@ def _learn_adversarially(
 
 
 def _measure(
-    generator: StyleGenerator, regressor: Regressor, poses: np.ndarray, held_out: np.ndarray, seed: int, mixed: bool
+    generator: StyleGenerator,
+    regressor: Regressor,
+    poses: np.ndarray,
+    held_out: np.ndarray,
+    seed: int,
+    options: GeneratorOptions,
 ) -> dict[str, Any]:
-    device = next(generator.parameters()).device
+    device, mixed = next(generator.parameters()).device, options.mixed_precision
     skeleton = skeleton_named(generator.architecture.skeleton)
     images, joints = generate(generator, regressor, _latent(generator, _TESTED, seed).to(device), None, mixed)
     metrics: dict[str, Any] = {
@@ -177,7 +182,7 @@ def _measure(
     }
     if generator.architecture.mapping == "pose":
         some = torch.from_numpy(held_out[seeds.rng(seed, f"{_STAGE}/test").permutation(len(held_out))[:_TESTED]])
-        wide = widen(some, skeleton, streams.torch_generator(seed, f"{_STAGE}/test"))
+        wide = widen(some, skeleton, streams.torch_generator(seed, f"{_STAGE}/test"), options.distillation.widening)
         metrics["drawing"] = drawing_errors(generator, regressor, keep_inside(some, 0.0), mixed)
         metrics["drawing_widened"] = drawing_errors(generator, regressor, wide, mixed)
     return metrics

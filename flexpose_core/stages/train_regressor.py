@@ -61,7 +61,8 @@ def train_regressor(
     some = torch.from_numpy(held_out[random.permutation(len(held_out))[:_TESTED]])
     generator = streams.torch_generator(seed, f"{_STAGE}/test")
     metrics: dict[str, object] = {"training_poses": len(poses)}
-    for name, truth in {"held_out": keep_inside(some, 0.0), "widened": widen(some, skeleton, generator)}.items():
+    widened = widen(some, skeleton, generator, options.training.widening)
+    for name, truth in {"held_out": keep_inside(some, 0.0), "widened": widened}.items():
         images = draw_lines(truth, skeleton, options.resolution, channels).to(device)
         joints = read(regressor.eval(), images, options.mixed_precision).cpu().numpy()
         metrics[name] = {"poses": len(truth), **joint_errors(joints, truth.numpy())}

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flexpose_core.devices import single_precision
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.training.objectives.keypoint_gan import Frames
 
@@ -25,6 +26,8 @@ def found_in_both_views(
 def mean_of_views(detector: nn.Module, images: Tensor, backgrounds: Tensor, skeleton: Skeleton) -> np.ndarray:
     """Return the mean of what is found in images and in their mirror images, mirrored back: (n, K, 2) float32 in 0..1.
 
+    In single precision, as `stages.evaluate.predict` measures.
+
     Parameters
     ----------
     images, backgrounds
@@ -32,6 +35,7 @@ def mean_of_views(detector: nn.Module, images: Tensor, backgrounds: Tensor, skel
     """
     detector.eval()
     flip = torch.as_tensor(skeleton.flip_permutation, device=images.device)
-    mirrored = detector(images.flip(3), backgrounds.flip(3))[:, flip]
+    with single_precision():
+        found, mirrored = detector(images, backgrounds), detector(images.flip(3), backgrounds.flip(3))[:, flip]
     mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
-    return ((detector(images, backgrounds) + mirrored) / 2).cpu().numpy()
+    return ((found + mirrored) / 2).cpu().numpy()
