@@ -23,7 +23,17 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "flexpose_core", "config", "profiles", "tests")
+COPIED = (
+    "Snakefile",
+    "config.yaml",
+    "rules",
+    "workflow_scripts",
+    "flexpose_core",
+    "config",
+    "profiles",
+    "report",
+    "tests",
+)
 LOG = "snakemake.log"
 
 

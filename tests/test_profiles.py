@@ -177,6 +177,7 @@ def test_every_rule_that_works_long_is_measured():
         "curves",
         "explorer",
         "table",
+        "page",
         "claims",
         "cards",
         *(f"figure{number}" for number in range(2, 7)),

@@ -151,8 +151,9 @@ def test_people_who_do_not_stand_out_remain_labelled_images(root, tmp_path, monk
         people.puppets.poses[: len(expected) - 1], pictures.poses[expected[1:]] * side, rtol=1e-6
     )
     assert len(people.puppets.parts) == 2 * (len(expected) - 1)
+    np.testing.assert_array_equal(people.animated, [False] + [True] * (len(expected) - 1))
     said = capsys.readouterr().err
-    assert f"animated: {len(expected) - 1} people of {len(pictures)} shots, 1 of which lack joints" in said
+    assert f"{len(expected) - 1} people of {len(pictures)} shots, 1 of which lack joints; 1 do not stand out" in said
 
 
 def test_of_several_people_before_one_camera_nobody_is_taken_for_another(root, tmp_path, capsys):

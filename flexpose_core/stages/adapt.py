@@ -135,16 +135,14 @@ def adapt(
     transfer.save(out_transfer, {"seed": seed})
     inside = {"before": inside_image(before), "after": inside_image(after)}
     # What β reads is inside; of the generator's own poses only those inside are sampled.
-    if not all(rows.any() for rows in inside.values()):
-        raise DataError(
-            f"{generator_weights}: expected poses inside the image, found none before or after the adaptation"
-        )
+    if not inside["after"].any():
+        raise DataError(f"{generator_weights}: expected adapted poses inside the image, found none of {_MEASURED}")
     metrics: dict[str, Any] = {
         "perceptual": perceptual,
         "parameters": sum(parameter.numel() for parameter in transfer.parameters()),
         "loss": loss if loss and loss["before"] is not None else None,
         "inside": {name: float(rows.mean()) for name, rows in inside.items()},
-        "before": distribution_metrics(guidance, before[inside["before"]], seed),
+        "before": distribution_metrics(guidance, before[inside["before"]], seed) if inside["before"].any() else None,
         "after": distribution_metrics(guidance, after[inside["after"]], seed),
         "guidance": mixed.attributes,
         **chosen,

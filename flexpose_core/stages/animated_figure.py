@@ -45,8 +45,9 @@ def draw_animated_people(
     taken = loosened(taken, annotated.skeleton, limbs, animation.turn, animation.stretch, rng)
     scenes = people.grounds[rng.integers(len(people.grounds), size=len(taken))]
     drawn = enlarge(people.puppets.draw(taken, scenes, animation.appearances, animation.behind, rng), _SIDE)
+    shown = np.flatnonzero(people.animated)[:_COLUMNS]
     rows_shown, names = (
-        [overlay_poses(enlarge(people.images[:_COLUMNS], _SIDE), people.poses[:_COLUMNS], annotated.skeleton)],
+        [overlay_poses(enlarge(people.images[shown], _SIDE), people.poses[shown], annotated.skeleton)],
         [ANNOTATED],
     )
     for start in range(0, len(taken), _COLUMNS):

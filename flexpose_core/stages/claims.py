@@ -60,7 +60,8 @@ one may be decided by chance.
 
 Pairs of detectors neither of which is at least {floor} % better than always answering with the mean training pose are not counted:
 which of two useless detectors is the better one says nothing. A claim with such a pair cannot hold, and one with no other pairs is
-undecided."""
+undecided. Where the second is the best of several methods, it is the cell with the lowest mean over these seeds on the same test
+figures."""
 
 
 def claims(
@@ -143,6 +144,9 @@ class Tested:
         self.seeds = sorted(set.intersection(*shared)) if shared else []
         if claim.strongest and self.seeds:
             self.pairs = self._strongest()
+            met = {first for first, _ in self.pairs}
+            # A cell that meets a rival is counted, whichever others are useless.
+            self.useless = [pair for pair in self.useless if pair[0] not in met]
         if self.seeds:
             self.ratios = np.stack(
                 [log_ratios(self.of_seeds(first), self.of_seeds(second)) for first, second in self.pairs]

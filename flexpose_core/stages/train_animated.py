@@ -136,6 +136,8 @@ class People:
         Those that can be animated, and their mirror images.
     images, scenes, poses
         (M, S, S, 3) uint8 with and without them, and (M, K, 2) in 0..1: all with all joints, to learn from as they are.
+    animated
+        (M,) bool: which of them can be animated.
     grounds
         All empty scenes of the target, decoded if they take no more than `IN_MEMORY` bytes.
     """
@@ -144,6 +146,7 @@ class People:
     images: np.ndarray
     scenes: np.ndarray
     poses: np.ndarray
+    animated: np.ndarray
     grounds: EncodedImages | np.ndarray
 
 
@@ -181,11 +184,11 @@ def cut_out(annotated: PoseSet, shots: Path, pictures: PoseSet, image_cache: Pat
         )
     if not animated.all():
         print(
-            f"animated: {animated.sum()} people of {what}; others do not stand out from their scenes, "
+            f"animated: {animated.sum()} people of {what}; {(complete & ~animated).sum()} do not stand out from their scenes, "
             "and are learnt from as they are",
             file=sys.stderr,
         )
     puppets = Puppets(images[animated], scenes[animated], annotated.poses[animated], pictures.skeleton)
     grounds = pictures.backgrounds
     decoded = grounds[:] if grounds.decoded_bytes <= IN_MEMORY else grounds
-    return People(puppets, images[complete], scenes[complete], annotated.poses[complete], decoded)
+    return People(puppets, images[complete], scenes[complete], annotated.poses[complete], animated[complete], decoded)
