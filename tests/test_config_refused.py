@@ -115,7 +115,7 @@ from flexpose_core.options.config import load_config
         ),
         (
             lambda c: c["tables"]["table2"]["paper_rows"].pop(),
-            "tables.table2.paper_rows: expected one for each of 15 cells",
+            "tables.table2.paper_rows: expected one for each of 14 cells",
         ),
         (
             lambda c: c["tables"]["table2"]["paper_rows"].__setitem__(3, 14),
