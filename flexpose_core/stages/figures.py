@@ -69,7 +69,8 @@ def draw_joint_errors(files: Sequence[Path], out_png: Path, out_svg: Path, missi
     errors = joint_errors([read_metrics(path) for path in files])
     # Of two skeletons, all joints of both.
     joints = list(dict.fromkeys(joint for own in errors.values() for joint in own))
-    figure = new_figure(max(6.0, 0.55 * len(joints)), 3.8)
+    columns = min(3, len(errors))
+    figure = new_figure(max(6.0, 0.55 * len(joints)), 3.4 + 0.25 * -(-len(errors) // columns))
     axes = figure.subplots()
     width = 0.8 / len(errors)
     for place, (cell, own) in enumerate(errors.items()):
@@ -80,7 +81,8 @@ def draw_joint_errors(files: Sequence[Path], out_png: Path, out_svg: Path, missi
         axes.bar(x, means, width, yerr=spread if any(spread) else None, label=cell, capsize=1.5)
     axes.set_xticks(range(len(joints)), [joint.replace("_", " ") for joint in joints], rotation=60, ha="right")
     axes.set_ylabel("mean distance, px at 128")
-    axes.legend()
+    # Above the bars it would hide some.
+    figure.legend(loc="outside lower center", ncols=columns)
     name_missing(figure, missing)
     write_figure(figure, out_png, out_svg)
 
