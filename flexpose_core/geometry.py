@@ -40,7 +40,7 @@ class PolarBones:
 
 def inside_image(poses: np.ndarray) -> np.ndarray:
     """Return which of the poses (N, K, 2) in 0..1 have all joints inside the image, (N,) bool."""
-    return ((poses >= 0) & (poses <= 1)).all(axis=(1, 2))
+    return np.asarray(((poses >= 0) & (poses <= 1)).all(axis=(1, 2)))
 
 
 def to_bones(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:
