@@ -101,14 +101,7 @@ def _check(name: str, claim: ClaimOptions) -> None:
 
 
 def _plain(claim: ClaimOptions, says: str, pairs: tuple[Pair, ...]) -> ClaimOptions:
-    return ClaimOptions(
-        says=says,
-        expects=claim.expects,
-        measure=claim.measure,
-        margin_pct=claim.margin_pct,
-        comparisons=pairs,
-        strongest=claim.strongest,
-    )
+    return msgspec.structs.replace(claim, says=says, comparisons=pairs, method=None, against=(), layers=False)
 
 
 def _of_methods(method: str, other: str, cells: Mapping[str, Cell]) -> list[Pair]:
