@@ -84,6 +84,18 @@ def test_shifting_the_pose_layer_moves_all_joints_in_its_units(z):
     assert not torch.allclose(g(z, Recorder(f3=2.0)), g(z))
 
 
+@pytest.mark.parametrize("mapping", ["pose", "mlp"])
+def test_under_autocast_features_are_as_the_convolutions_make_them(mapping, z):
+    made = generator(mapping)
+    with torch.autocast("cpu", torch.bfloat16):
+        styles = made.styles(made.map(z))
+        levels, image = made.hidden(styles), made.synthesize(styles)
+    assert {level.dtype for level in levels} == {torch.bfloat16}
+    assert {style.dtype for style in styles} == {torch.float32}
+    plain = made(z)
+    assert (image - plain).abs().max() < 0.05 * plain.abs().max()
+
+
 @pytest.mark.parametrize("layer", range(1, 7))
 def test_every_style_layer_changes_the_image(layer, z):
     g = generator()

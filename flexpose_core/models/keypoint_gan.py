@@ -34,18 +34,18 @@ def _initialise(module: nn.Module) -> None:
 
 
 class _Rise(nn.Module):
-    """Double the resolution: 1 x 1 conv to the finer width (cheapest while still coarse), upsample, add, conv."""
+    """Double the resolution: 1 x 1 conv to the finer width and shift (cheapest while still coarse), upsample, add, conv."""
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
         self.narrow = nn.Conv2d(coarse, fine, 1)
         self.mix = _conv(fine, fine)
 
-    def forward(self, x: Tensor, *terms: Tensor) -> Tensor:
-        x = F.interpolate(self.narrow(x), scale_factor=2, mode="nearest")
-        for term in terms:
-            x = x + term
-        return self.mix(x)
+    def forward(self, x: Tensor, finer: Tensor, shift: Tensor | None = None) -> Tensor:
+        x = self.narrow(x)
+        if shift is not None:
+            x = x + shift[:, :, None, None]
+        return self.mix(F.interpolate(x, scale_factor=2, mode="nearest") + finer)
 
 
 class UNet(nn.Module):
@@ -169,7 +169,7 @@ class SkeletonToImage(nn.Module):
         x = levels.pop()
         x = self.bottom(torch.cat([x, code[:, :, None, None].expand_as(x)], 1))
         for rise, shift in zip(self.rises, self.shifts, strict=True):
-            x = rise(x, levels.pop(), shift(code)[:, :, None, None])
+            x = rise(x, levels.pop(), shift(code))
         painted = self.last(x).float()
         colour = torch.tanh(painted[:, :_RGB]) * _PERSON_COLOUR_GAIN
         alpha = torch.sigmoid(painted[:, _RGB:] - 1)  # so as to begin with the background showing through

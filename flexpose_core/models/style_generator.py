@@ -132,7 +132,9 @@ class StyledConvolution(nn.Module):
         x = x * style[:, :, None, None].to(x.dtype)
         if self.upsample:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        x = F.conv2d(x, weight.to(x.dtype), padding=1) * demodulation[:, :, None, None].to(x.dtype)
+        x = F.conv2d(x, weight.to(x.dtype), padding=1)
+        # The type of what the convolution made, not of what it was given: under autocast only the constant is in single precision.
+        x = x * demodulation[:, :, None, None].to(x.dtype)
         x = F.leaky_relu(x + self.convolution.bias[:, None, None].to(x.dtype), _SLOPE)
         return x if self.gain == 1 else x * self.gain
 

@@ -14,6 +14,7 @@ from flexpose_core.rendering.pictures import tile, to_uint8
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.eager import Adam
+from flexpose_core.training.flat import FlatParameters
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 
 # Distance at which a drawn bone's brightness falls to 1/e, as a fraction of the image's side: about one pixel at 32 px.
@@ -55,7 +56,8 @@ class EtaObjective:
     ) -> None:
         self.eta, self.prior, self.size, self.options, self.mixed = eta, prior, size, options, mixed
         self.flip = torch.as_tensor(prior.skeleton.flip_permutation, device=prior.device)
-        self.optimiser = Adam(eta.parameters(), betas=(0.9, 0.99), fused=True)
+        self.flat = FlatParameters(eta.parameters())
+        self.optimiser = Adam([self.flat.vector], betas=(0.9, 0.99), fused=True)
         self.networks: dict[str, nn.Module] = {"eta": eta}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"eta": self.optimiser}
 
@@ -72,8 +74,7 @@ class EtaObjective:
         # Plain errors first: with the lower one from the start, η may settle on the mirrored labels throughout.
         own_labels = max(options.own_labels, 1 - 2 * step / options.steps)
         loss = keypoint_error(predicted, poses, self.flip, own_labels)
-        self.optimiser.zero_grad()
-        loss.backward()
+        self.flat.differentiate(loss)
         self.optimiser.step()
         return {"loss": loss.detach()}
 

@@ -38,6 +38,7 @@ from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.eager import Adam
+from flexpose_core.training.flat import FlatParameters
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import (
     DECAY,
@@ -150,12 +151,13 @@ class KeypointGanObjective:
             "phi": phi, "eta": eta, "psi": psi, "discriminator": discriminator, "average": self.average,
         }  # fmt: skip
         self.unclipped: dict[str, Tensor] = {}
-        self.generator_parameters = [*phi.parameters(), *psi.parameters()]
-        betas = (0.5, 0.99)
+        self.flat = {
+            "generators": FlatParameters([*phi.parameters(), *psi.parameters()]),
+            "discriminator": FlatParameters(discriminator.parameters()),
+            "eta": FlatParameters(eta.parameters()),
+        }
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "generators": Adam(self.generator_parameters, betas=betas, fused=True),
-            "discriminator": Adam(discriminator.parameters(), betas=betas, fused=True),
-            "eta": Adam(eta.parameters(), betas=betas, fused=True),
+            name: Adam([flat.vector], betas=(0.5, 0.99), fused=True) for name, flat in self.flat.items()
         }
 
     def _draw(self, poses: Tensor) -> Tensor:
@@ -191,20 +193,20 @@ class KeypointGanObjective:
         loss = loss + options.consistency_weight * consistency
         supervised = self._supervised(random)
         # η and the discriminator stay out of this update; η's part of the graph is used again below.
-        self._update("generators", self.generator_parameters, loss + supervised, retain=True)
+        self._update("generators", loss + supervised, retain=True)
 
         drawn = self._draw(poses)
         with mixed_precision(device, self.mixed):
             both = self.discriminator(torch.cat([drawn, made.detach()]))
         real, fake = zip(*(scores.chunk(2) for scores in both), strict=True)
         discrimination = 0.5 * (least_squares(real, 1.0) + least_squares(fake, 0.0))
-        self._update("discriminator", list(self.discriminator.parameters()), discrimination)
+        self._update("discriminator", discrimination)
 
         with mixed_precision(device, self.mixed):
             regressed = self.eta(drawn)
         regression = options.drawn_weight * keypoint_error(regressed, poses, self.flip, options.own_labels)
         regression = regression + options.estimated_weight * F.mse_loss(redrawn, made.detach())
-        self._update("eta", list(self.eta.parameters()), regression + supervised)
+        self._update("eta", regression + supervised)
         self.average.update_parameters(self.detector)
         return {
             "reconstruction": reconstruction.detach(),
@@ -225,12 +227,11 @@ class KeypointGanObjective:
             predicted = self.eta(made)
         return self.labelled.options.weight * supervision_loss(made, predicted, poses, self.prior.skeleton)
 
-    def _update(self, name: str, parameters: list[nn.Parameter], loss: Tensor, retain: bool = False) -> None:
+    def _update(self, name: str, loss: Tensor, retain: bool = False) -> None:
         """Step one optimiser on the gradient of `loss` with respect to its own parameters and nothing else."""
-        gradients = torch.autograd.grad(loss, parameters, retain_graph=retain)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        self.unclipped[f"gradient/{name}"] = nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
+        flat = self.flat[name]
+        flat.differentiate(loss, retain)
+        self.unclipped[f"gradient/{name}"] = nn.utils.clip_grad_norm_(flat.vector, self.options.clip_norm)
         self.optimisers[name].step()
 
     def picture(self, random: StepRandom) -> np.ndarray | None:

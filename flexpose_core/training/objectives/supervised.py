@@ -15,6 +15,7 @@ from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.eager import Adam
+from flexpose_core.training.flat import FlatParameters
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import DECAY, picture_rows
 
@@ -116,7 +117,8 @@ class SupervisedObjective:
         self.detector, self.labelled, self.options, self.mixed = detector, labelled, options, mixed
         averaging = get_ema_multi_avg_fn(average_decay)
         self.average = AveragedModel(detector, multi_avg_fn=averaging, use_buffers=True)
-        self.optimiser = Adam(detector.parameters(), betas=(0.9, 0.99), fused=True)
+        self.flat = FlatParameters(detector.parameters())
+        self.optimiser = Adam([self.flat.vector], betas=(0.9, 0.99), fused=True)
         self.networks: dict[str, nn.Module] = {"detector": detector, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"detector": self.optimiser}
 
@@ -127,8 +129,7 @@ class SupervisedObjective:
             made = self.detector.phi(images - backgrounds)
             predicted = self.detector.eta(made)
         loss = supervision_loss(made, predicted, poses, self.labelled.skeleton)
-        self.optimiser.zero_grad()
-        loss.backward()
+        self.flat.differentiate(loss)
         self.optimiser.step()
         self.average.update_parameters(self.detector)
         return {"supervised": loss.detach()}
