@@ -5,6 +5,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 from test_keypoint_gan import CPU, SMALL, small_poses
+from torch import nn
 
 import flexpose_core.stages.evaluate as evaluation
 from flexpose_core.errors import CheckpointError, DataError
@@ -17,6 +18,7 @@ from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.train_detector import DETECTOR_KIND, frames_of, pretrain_eta, train_detector
+from flexpose_core.training.both_views import mean_of_views
 from flexpose_core.training.checkpoint import load_weights
 
 
@@ -102,6 +104,27 @@ def test_predictions_do_not_depend_on_the_batch(tmp_path, caches, monkeypatch):
     together = evaluation.predict(detector, frames, CPU)
     monkeypatch.setattr(evaluation, "_BATCH", 5)
     np.testing.assert_allclose(evaluation.predict(detector, frames, CPU), together, atol=1e-5)
+
+
+def test_of_chosen_frames_the_predictions_are_those_of_all(tmp_path, caches):
+    detector, *_ = evaluation.load_detector(_run(caches, tmp_path), CPU)
+    frames = frames_of(load_cache(caches["images"], images=True), 16, "none")
+    chosen = np.array([7, 2, 7])
+    found = evaluation.predict(detector, frames, CPU, chosen)
+    np.testing.assert_allclose(found, evaluation.predict(detector, frames, CPU)[chosen], atol=1e-5)
+
+
+def test_what_is_shown_and_measured_is_not_in_tensorfloat(caches):
+    class Noting(nn.Module):
+        def forward(self, images, backgrounds):
+            noted.append(torch.backends.cudnn.allow_tf32)
+            return torch.zeros(len(images), 15, 2)
+
+    noted = []
+    frames = frames_of(load_cache(caches["images"], images=True), 16, "none")
+    evaluation.predict(Noting(), frames, CPU)
+    mean_of_views(Noting(), *frames.take(torch.arange(3), CPU), BODY15)
+    assert noted == [False] * 3
 
 
 def test_frames_are_area_averaged_and_keep_their_background(caches):

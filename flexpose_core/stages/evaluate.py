@@ -116,12 +116,18 @@ def load_detector(
 
 
 @torch.no_grad()
-def predict(detector: Detector, frames: Frames, device: torch.device) -> np.ndarray:
-    """Return keypoints (N, K, 2) float32 in 0..1 for all frames, in single precision."""
+def predict(detector: Detector, frames: Frames, device: torch.device, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return keypoints (N, K, 2) float32 in 0..1, computed in single precision.
+
+    Parameters
+    ----------
+    rows
+        (N,) which frames are looked at; None is all of them.
+    """
     detector.eval()
-    batches = torch.arange(len(frames.images)).split(_BATCH)
+    wanted = torch.arange(len(frames.images)) if rows is None else torch.from_numpy(rows)
     with single_precision():
-        return np.concatenate([detector(*frames.take(rows, device)).cpu().numpy() for rows in batches])
+        return np.concatenate([detector(*frames.take(some, device)).cpu().numpy() for some in wanted.split(_BATCH)])
 
 
 def compare(predicted: np.ndarray, split: PoseSet) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from flexpose_core import streams
-from flexpose_core.devices import pick_device, single_precision
+from flexpose_core.devices import pick_device
 from flexpose_core.errors import DataError
 from flexpose_core.files import write_text
 from flexpose_core.measures.detection import better_labelling, squared_distances
@@ -24,7 +24,7 @@ from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.images import encode_images
 from flexpose_core.rendering.pictures import enlarge
 from flexpose_core.skeletons import Skeleton
-from flexpose_core.stages.evaluate import load_detector
+from flexpose_core.stages.evaluate import load_detector, predict
 from flexpose_core.stages.priors import check_fit, joints_of, load_generator, load_regressor
 from flexpose_core.stages.train_detector import frames_of
 
@@ -92,8 +92,7 @@ def explore(
     chosen = np.linspace(0, len(split) - 1, min(_IMAGES, len(split))).astype(int)
     # Of the images only those shown are decoded.
     frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
-    with torch.no_grad(), single_precision():
-        found = detector(*frames.take(torch.from_numpy(chosen), where)).cpu().numpy()
+    found = predict(detector, frames, where, chosen)
     data = {
         "about": [[name, str(value)] for name, value in about.items()],
         "joints": list(drawn.skeleton.joints),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from flexpose_core import seeds
-from flexpose_core.devices import pick_device, single_precision
+from flexpose_core.devices import pick_device
 from flexpose_core.errors import DataError
 from flexpose_core.files import write_json
 from flexpose_core.measures.detection import better_labelling, detection_metrics, mean_pose_floor
@@ -154,8 +154,7 @@ def draw_predictions(
             raise DataError(f"{weights}: expected skeleton {split.skeleton.name} as in {test}, found {skeleton}")
         # Of the images only those shown are decoded.
         frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
-        with torch.no_grad(), single_precision():
-            found = detector(*frames.take(torch.from_numpy(chosen), where)).cpu().numpy()
+        found = predict(detector, frames, where, chosen)
         labelled = better_labelling(found, truth, visibility, split.skeleton)
         rows[name] = overlay_poses(images, labelled, split.skeleton)
         lines.append(f"{name}: {_in_words(read_metrics(path)['test'])}")
