@@ -27,7 +27,7 @@ from flexpose_core.stages import train_animated as train_animated_stage
 from flexpose_core.stages.evaluate import load_detector
 from flexpose_core.stages.guide import _rows
 from flexpose_core.stages.train_animated import cut_out, train_animated
-from flexpose_core.stages.train_detector import initialised, pretrain_eta
+from flexpose_core.stages.train_detector import pretrain_eta, untrained
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.checkpoint import load_weights
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective, as_seen
@@ -175,7 +175,7 @@ def test_an_interrupted_training_ends_alike(tmp_path):
     architecture = DetectorArchitecture(joints=15, **SMALL)
 
     def objective():
-        networks = [initialised(NETWORKS[name], architecture, 0, name, CPU) for name in ("phi", "eta")]
+        networks = [untrained(NETWORKS[name], architecture, 0, name, CPU) for name in ("phi", "eta")]
         _, animated = frames(0.8)
         return AnimatedObjective(Detector(*networks), animated, 0.9, SupervisionOptions(steps=6, batch=6), False)
 

@@ -9,6 +9,7 @@ import torch
 
 from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.files import read_json
+from flexpose_core.models.building import initialised
 from flexpose_core.models.discriminator import ImageDiscriminator, minibatch_deviation
 from flexpose_core.models.discriminators import load_discriminator
 from flexpose_core.models.pose_gan import PoseDiscriminator
@@ -20,7 +21,7 @@ from flexpose_core.poses.widening import widen
 from flexpose_core.rendering.differentiable import draw_distances, draw_lines
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages import train_generator as stage
-from flexpose_core.stages.priors import initialised, load_generator, save_regressor
+from flexpose_core.stages.priors import load_generator, save_regressor
 from flexpose_core.stages.train_generator import train_generator
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.loop import LoopOptions
@@ -41,7 +42,7 @@ def some_poses(count, skeleton=BODY15, seed=0):
 def tiny_generator():
     tiny = {**NETWORK, "resolution": 8, "synthesis_widths": [16, 12], "skeleton": "body15"}
     architecture = msgspec.convert(tiny, GeneratorArchitecture)
-    return initialised(lambda: StyleGenerator(architecture), 0, "test", CPU)
+    return initialised(lambda: StyleGenerator(architecture), 0, "initialise/test", CPU)
 
 
 def test_losses_of_an_undecided_discriminator():
@@ -107,7 +108,7 @@ def test_multiscale_error_of_a_constant_and_of_a_checkerboard():
 
 def test_distillation_learns_to_draw_and_leaves_f_alone():
     generator = tiny_generator()
-    heads = initialised(lambda: distillation.BoneHeads((16, 12), 14), 0, "heads", CPU)
+    heads = initialised(lambda: distillation.BoneHeads((16, 12), 14), 0, "initialise/heads", CPU)
     options = DistillationOptions(steps=200, batch=16, average=0.9, reading_weight=0)
     with torch.no_grad():
         generator.f.layers[-1].bias.copy_(torch.from_numpy((some_poses(1)[0] - 0.5) / 0.15).flatten())
@@ -128,8 +129,8 @@ def test_distillation_learns_to_draw_and_leaves_f_alone():
 
 def test_pose_gan_moves_towards_the_poses():
     architecture = msgspec.convert({**NETWORK, "skeleton": "body15"}, GeneratorArchitecture)
-    mapping = initialised(lambda: MappingNetwork(architecture), 0, "f", CPU)
-    discriminator = initialised(lambda: PoseDiscriminator(BODY15, 32), 0, "d", CPU)
+    mapping = initialised(lambda: MappingNetwork(architecture), 0, "initialise/f", CPU)
+    discriminator = initialised(lambda: PoseDiscriminator(BODY15, 32), 0, "initialise/d", CPU)
     poses = torch.from_numpy(some_poses(500))
     options = PoseGanOptions(steps=400, batch=64, average=0.95)
     objective = pose_gan.PoseGanObjective(mapping, discriminator, poses, BODY15, 8, options)

@@ -20,7 +20,7 @@ from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages import evaluate as evaluation
 from flexpose_core.stages import image_figures
 from flexpose_core.stages.train_cycle_gan import load_painter, poses_apart, train_cycle_gan
-from flexpose_core.stages.train_detector import DETECTOR_KIND, described, frames_of, initialised
+from flexpose_core.stages.train_detector import DETECTOR_KIND, described, frames_of, untrained
 from flexpose_core.training.checkpoint import save_weights
 
 PCK = {"0.05": 0.125, "0.1": 0.25, "0.2": 0.5}
@@ -30,8 +30,8 @@ def write_detector(path, skeleton=BODY15, seed=0, contrast="none"):
     widths = dict.fromkeys(("image_widths", "regressor_widths", "decoder_widths", "discriminator_widths"), (8, 12))
     options = DetectorOptions(size=16, contrast=contrast, **widths)
     architecture = options.architecture(len(skeleton))
-    phi = initialised(ImageToSkeleton, architecture, seed, "phi", CPU)
-    eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", CPU)
+    phi = untrained(ImageToSkeleton, architecture, seed, "phi", CPU)
+    eta = untrained(SkeletonToKeypoints, architecture, seed, "eta", CPU)
     tensors = {f"detector.{name}": value for name, value in Detector(phi, eta).state_dict().items()}
     save_weights(path, tensors, DETECTOR_KIND, described(architecture, skeleton), {"seed": seed})
     return path

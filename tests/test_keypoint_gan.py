@@ -16,7 +16,7 @@ from flexpose_core.models.keypoint_gan import (
 from flexpose_core.options.detector import DetectorArchitecture, DetectorOptions, EtaOptions, KeypointGanOptions
 from flexpose_core.skeletons import BODY15, SKELETONS
 from flexpose_core.stages.train_detector import (
-    initialised,
+    untrained,
 )
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.objectives.eta import EtaObjective, PosePrior, keypoint_error
@@ -56,7 +56,7 @@ def _objective(skeleton=BODY15, **options) -> KeypointGanObjective:
         return torch.from_numpy(random.integers(0, 256, (count, 3, 16, 16), np.uint8))
 
     architecture = DetectorArchitecture(joints=len(skeleton), **SMALL)
-    networks = {name: initialised(network, architecture, 0, name, CPU) for name, network in NETWORKS.items()}
+    networks = {name: untrained(network, architecture, 0, name, CPU) for name, network in NETWORKS.items()}
     return KeypointGanObjective(
         **networks,
         frames=Frames(pixels(12), pixels(2), torch.arange(12) % 2, torch.arange(12) % 2),
@@ -90,7 +90,7 @@ def test_a_companion_is_seen_without_its_own_background():
 @pytest.mark.parametrize("size", [32, 64])
 def test_shapes_and_ranges(skeleton, size):
     architecture = DetectorArchitecture(joints=len(skeleton), size=size)
-    nets = {name: initialised(network, architecture, 0, name, CPU) for name, network in NETWORKS.items()}
+    nets = {name: untrained(network, architecture, 0, name, CPU) for name, network in NETWORKS.items()}
     images, backgrounds = torch.rand(2, 2, 3, size, size) * 2 - 1
     made = nets["phi"](images - backgrounds)
     assert made.shape == (2, 1, size, size)
@@ -123,7 +123,7 @@ def test_a_size_that_cannot_be_halved_is_refused():
 
 def test_appearance_code_carries_no_place():
     """Ψ must not see where the person of the appearance frame stands."""
-    psi = initialised(SkeletonToImage, DetectorArchitecture(joints=15, size=64), 0, "psi", CPU).eval()
+    psi = untrained(SkeletonToImage, DetectorArchitecture(joints=15, size=64), 0, "psi", CPU).eval()
     appearance = torch.zeros(1, 3, 64, 64)
     appearance[:, :, 16:24, 16:24] = 1
     moved = appearance.roll((16, 16), (2, 3))
@@ -236,7 +236,7 @@ def test_eta_learns_to_read_drawings():
     options = EtaOptions(steps=120, batch=8, jitter=0.0, noise=0.0, own_labels=1.0)
     architecture = DetectorArchitecture(joints=len(BODY15), size=16, regressor_widths=(16, 32, 32))
     objective = EtaObjective(
-        initialised(SkeletonToKeypoints, architecture, 0, "eta", CPU), PosePrior(poses, BODY15, CPU), 16, options
+        untrained(SkeletonToKeypoints, architecture, 0, "eta", CPU), PosePrior(poses, BODY15, CPU), 16, options
     )
     losses = [float(objective.step(step, StepRandom(0, "eta", step))["loss"]) for step in range(options.steps)]
     assert np.mean(losses[-5:]) < 0.1 * np.mean(losses[:5])
@@ -244,7 +244,7 @@ def test_eta_learns_to_read_drawings():
 
 
 def test_at_no_reach_a_pixel_depends_on_its_neighbourhood_alone():
-    phi = initialised(ImageToSkeleton, DetectorArchitecture(joints=15), 0, "phi", CPU).eval()
+    phi = untrained(ImageToSkeleton, DetectorArchitecture(joints=15), 0, "phi", CPU).eval()
     reached = []
     for phi.reach in (0.0, 1.0):
         image = (torch.rand(1, 3, 32, 32) - 0.5).requires_grad_()
@@ -257,7 +257,7 @@ def test_at_no_reach_a_pixel_depends_on_its_neighbourhood_alone():
 def test_a_symmetric_phi_of_a_mirrored_image_is_the_mirrored_phi():
     image = torch.rand(2, 3, 32, 32) - 0.5
     for symmetric in (True, False):
-        phi = initialised(ImageToSkeleton, DetectorArchitecture(joints=15, symmetric=symmetric), 0, "phi", CPU).eval()
+        phi = untrained(ImageToSkeleton, DetectorArchitecture(joints=15, symmetric=symmetric), 0, "phi", CPU).eval()
         off = (phi(image.flip(3)) - phi(image).flip(3)).abs().max().item()
         assert (off < 1e-5) == symmetric
 

@@ -14,7 +14,7 @@ from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.animation import RenewalOptions
 from flexpose_core.options.detector import DetectorArchitecture, SupervisionOptions
 from flexpose_core.skeletons import BODY15
-from flexpose_core.stages.train_detector import initialised
+from flexpose_core.stages.train_detector import untrained
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.both_views import found_in_both_views, mean_of_views
 from flexpose_core.training.objectives.animated import AnimatedFrames
@@ -131,7 +131,7 @@ def test_what_is_missed_is_of_those_in_whom_the_like_was_found():
 
 def objective(steps=6, animated=7):
     architecture = DetectorArchitecture(joints=15, **SMALL)
-    networks = [initialised(NETWORKS[name], architecture, 0, name, CPU) for name in ("phi", "eta")]
+    networks = [untrained(NETWORKS[name], architecture, 0, name, CPU) for name in ("phi", "eta")]
     renewal = RenewalOptions(first=0.25, every=2, animated=animated)
     labelled, people = frames(0.8, turn=0.5, kind=RenewedFrames, renewal=renewal)
     images = ((labelled.images + 1) * 127.5).round().byte().repeat(3, 1, 1, 1)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from flexpose_core.errors import CheckpointError, ConfigError
+from flexpose_core.models.building import initialised
 from flexpose_core.models.convolution import EqualisedLinear
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import (
@@ -17,14 +18,16 @@ from flexpose_core.models.style_generator import (
 )
 from flexpose_core.models.transfer import parse_layers
 from flexpose_core.options.generator import GeneratorNetworkOptions
-from flexpose_core.stages.priors import check_fit, initialised, load_generator, load_regressor, save_generator
+from flexpose_core.stages.priors import check_fit, load_generator, load_regressor, save_generator
 
 SMALL = {"resolution": 16, "latent_width": 6, "mapping_widths": (9, 8), "synthesis_widths": (10, 8, 6)}
 
 
 def generator(mapping="pose", skeleton="body15", channels=3):
     architecture = GeneratorArchitecture(skeleton=skeleton, channels=channels, mapping=mapping, **SMALL)
-    return initialised(lambda: StyleGenerator(architecture), 0, "test", torch.device("cpu")).requires_grad_(False)
+    return initialised(lambda: StyleGenerator(architecture), 0, "initialise/test", torch.device("cpu")).requires_grad_(
+        False
+    )
 
 
 @pytest.fixture
@@ -196,7 +199,9 @@ def test_a_generator_as_stylegan_has_it_keeps_its_variance_from_layer_to_layer()
         skeleton="body15", channels=3, mapping="mlp", resolution=64, latent_width=256, mapping_widths=(256,) * 8,
         synthesis_widths=(64, 64, 64, 64, 32),
     )  # fmt: skip
-    g = initialised(lambda: StyleGenerator(architecture), 0, "test", torch.device("cpu")).requires_grad_(False)
+    g = initialised(lambda: StyleGenerator(architecture), 0, "initialise/test", torch.device("cpu")).requires_grad_(
+        False
+    )
     z = torch.randn(64, 256, generator=torch.Generator().manual_seed(1))
     w = g.map(z)
     assert 0.5 < w.square().mean() < 2

@@ -17,7 +17,7 @@ from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages import evaluate as evaluation
 from flexpose_core.stages.guide import _rows
-from flexpose_core.stages.train_detector import initialised, places_of, pretrain_eta, train_detector
+from flexpose_core.stages.train_detector import places_of, pretrain_eta, train_detector, untrained
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.checkpoint import load_weights
 from flexpose_core.training.objectives.eta import DECAY, PosePrior
@@ -114,7 +114,7 @@ def test_the_loss_is_zero_at_the_truth_alone():
 
 def detector():
     architecture = DetectorArchitecture(joints=15, **SMALL)
-    return {name: initialised(network, architecture, 0, name, CPU) for name, network in NETWORKS.items()}
+    return {name: untrained(network, architecture, 0, name, CPU) for name, network in NETWORKS.items()}
 
 
 def test_a_few_images_are_learnt_by_heart():

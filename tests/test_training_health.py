@@ -19,7 +19,7 @@ from flexpose_core.models.style_generator import GeneratorArchitecture, MappingN
 from flexpose_core.options.detector import DetectorArchitecture, EtaOptions
 from flexpose_core.options.generator import PoseGanOptions
 from flexpose_core.skeletons import BODY15
-from flexpose_core.stages.train_detector import initialised
+from flexpose_core.stages.train_detector import untrained
 from flexpose_core.training import loop
 from flexpose_core.training.checkpoint import load_weights, read_header
 from flexpose_core.training.eager import eager
@@ -276,7 +276,7 @@ def pose_gan(rate, steps):
 def eta(rate, steps):
     poses = np.random.default_rng(0).random((16, len(BODY15), 2), np.float32)
     architecture = DetectorArchitecture(joints=len(BODY15), size=16, regressor_widths=(8, 8))
-    network = initialised(SkeletonToKeypoints, architecture, 0, "eta", CPU)
+    network = untrained(SkeletonToKeypoints, architecture, 0, "eta", CPU)
     return EtaObjective(
         network, PosePrior(poses, BODY15, CPU), 16, EtaOptions(steps=steps, batch=4, learning_rate=rate), False
     )

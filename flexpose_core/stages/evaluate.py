@@ -14,6 +14,7 @@ from flexpose_core.devices import pick_device, single_precision
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json, write_json
 from flexpose_core.measures.detection import better_labelling, detection_metrics, mean_pose_floor
+from flexpose_core.models.building import channels_last
 from flexpose_core.models.keypoint_gan import (
     Detector,
     DetectorArchitecture,
@@ -24,7 +25,7 @@ from flexpose_core.models.keypoint_gan import (
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
 from flexpose_core.stages.measure_poses import gathered, measured, read_parts
-from flexpose_core.stages.train_detector import DETECTOR_KIND, DetectorOptions, channels_last, frames_of
+from flexpose_core.stages.train_detector import DETECTOR_KIND, DetectorOptions, frames_of
 from flexpose_core.training.checkpoint import load_into, load_weights, read_header
 from flexpose_core.training.objectives.keypoint_gan import Frames
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from flexpose_core.models.adapters import FineTuned
+from flexpose_core.models.building import channels_last
 from flexpose_core.models.discriminators import freeze_lower, load_discriminator
 from flexpose_core.models.pose_gan import PoseDiscriminator
 from flexpose_core.options.adaptation import AdversarialFitOptions
 from flexpose_core.options.generator import AdversarialOptions, PoseGanOptions
 from flexpose_core.skeletons import skeleton_named
-from flexpose_core.stages.priors import channels_last
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adversarial import AdversarialObjective
 from flexpose_core.training.objectives.pose_gan import PoseGanObjective

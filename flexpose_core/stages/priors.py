@@ -1,22 +1,21 @@
-"""What the stages around g_s and β share: networks under a seed, weights files, drawing and reading."""
+"""What the stages around g_s and β share: weights files, drawing and reading."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from flexpose_core import seeds
 from flexpose_core.devices import mixed_precision
 from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.measures import PIXELS
 from flexpose_core.models import regressor as regressors
 from flexpose_core.models import style_generator as generators
+from flexpose_core.models.building import Network, channels_last
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator, Transfer
 from flexpose_core.options.adaptation import Joints
@@ -26,21 +25,6 @@ from flexpose_core.training.checkpoint import load_into, load_weights, save_weig
 
 CHUNK = 100
 """Images a forward pass: more do not fit the cores' caches."""
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def initialised(build: Callable[[], Network], seed: int, name: str, device: torch.device) -> Network:
-    """Build a network whose first weights depend on seed and name alone; the global random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.derive(seed, f"initialise/{name}"))
-        network = build()
-    return channels_last(network.to(device))
-
-
-def channels_last(network: Network) -> Network:
-    """Lay weights out as convolutions like them best."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def save_generator(path: Path, generator: StyleGenerator, extra: dict | None = None) -> None:

@@ -26,9 +26,9 @@ from flexpose_core.stages.train_detector import (
     ETA_KIND,
     described,
     frames_of,
-    initialised,
     places_of,
     save_detector,
+    untrained,
 )
 from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import load_into, load_weights
@@ -88,9 +88,9 @@ def train_animated(
     prior = complete_poses(poses, pose_cache)
     description = described(architecture, poses.skeleton)
     eta_tensors, eta_header = load_weights(eta_weights, ETA_KIND, description)
-    eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", device)
+    eta = untrained(SkeletonToKeypoints, architecture, seed, "eta", device)
     load_into(eta, eta_tensors, eta_weights)
-    phi = initialised(ImageToSkeleton, architecture, seed, "phi", device)
+    phi = untrained(ImageToSkeleton, architecture, seed, "phi", device)
     images, backgrounds = as_seen(people.images, people.scenes, options.size, options.contrast, device)
     own = torch.from_numpy(people.poses)
     labelled = LabelledFrames(images, backgrounds, own, annotated.skeleton, options.supervision)

@@ -14,11 +14,12 @@ from flexpose_core import seeds
 from flexpose_core.devices import pick_device
 from flexpose_core.errors import DataError
 from flexpose_core.files import digest
+from flexpose_core.models.building import channels_last
 from flexpose_core.models.cycle_gan import PatchDiscriminator, PersonToSkeleton, SkeletonToPerson
 from flexpose_core.options.cycle_gan import CycleGanArchitecture, CycleGanOptions
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.pool import complete_poses
-from flexpose_core.stages.train_detector import channels_last, frames_of
+from flexpose_core.stages.train_detector import frames_of
 from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train

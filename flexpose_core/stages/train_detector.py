@@ -15,6 +15,7 @@ from flexpose_core.devices import arithmetic, pick_device
 from flexpose_core.errors import DataError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.detection import detection_metrics
+from flexpose_core.models.building import initialised
 from flexpose_core.models.keypoint_gan import (
     Detector,
     ImageToSkeleton,
@@ -64,7 +65,7 @@ def pretrain_eta(
     architecture = options.architecture(len(poses.skeleton))
     # A drawing lacking limbs would teach Φ to drop them.
     complete = complete_poses(poses, pose_cache)
-    eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", device)
+    eta = untrained(SkeletonToKeypoints, architecture, seed, "eta", device)
     objective = EtaObjective(
         eta, PosePrior(complete, poses.skeleton, device), options.size, options.eta, options.mixed_precision
     )
@@ -122,12 +123,12 @@ def train_detector(
     complete = complete_poses(poses, pose_cache)
     description = described(architecture, poses.skeleton)
     eta_tensors, eta_header = load_weights(eta_weights, ETA_KIND, description)
-    eta = initialised(SkeletonToKeypoints, architecture, seed, "eta", device)
+    eta = untrained(SkeletonToKeypoints, architecture, seed, "eta", device)
     load_into(eta, eta_tensors, eta_weights)
-    psi = initialised(SkeletonToImage, architecture, seed, "psi", device)
+    psi = untrained(SkeletonToImage, architecture, seed, "psi", device)
     # Only the shots' images are looked at where nothing else is learnt from.
     frames = frames_of(pictures, options.size, options.contrast, in_memory=0 if supervision == "alone" else IN_MEMORY)
-    phi = initialised(ImageToSkeleton, architecture, seed, "phi", device)
+    phi = untrained(ImageToSkeleton, architecture, seed, "phi", device)
     labelled, labels = None, ""
     if supervision != "none":
         if shots is None:
@@ -150,7 +151,7 @@ def train_detector(
             phi=phi,
             eta=eta,
             psi=psi,
-            discriminator=initialised(SkeletonDiscriminator, architecture, seed, "discriminator", device),
+            discriminator=untrained(SkeletonDiscriminator, architecture, seed, "discriminator", device),
             frames=frames,
             prior=PosePrior(complete, poses.skeleton, device),
             size=options.size,
@@ -213,19 +214,11 @@ def places_of(shots: PoseSet, pictures: PoseSet, path: Path) -> np.ndarray:
     return np.array([known[key] for key in keys[1]], np.int64)
 
 
-def initialised(
+def untrained(
     network: type[nn.Module], architecture: DetectorArchitecture, seed: int, name: str, device: torch.device
 ) -> Any:
-    """Build a network whose first weights depend on seed and name alone; the global random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.derive(seed, f"detector/{name}"))
-        built = network(architecture)
-    return channels_last(built.to(device))
-
-
-def channels_last(network: nn.Module) -> nn.Module:
-    """Lay the weights out as convolutions on either kind of device like them best."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """Return one of the detector's networks with first weights that depend on seed and name alone."""
+    return initialised(lambda: network(architecture), seed, f"detector/{name}", device)
 
 
 def described(architecture: DetectorArchitecture, skeleton: Skeleton) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from flexpose_core.devices import mixed_precision, pick_device
 from flexpose_core.errors import CheckpointError
 from flexpose_core.files import digest, write_json
 from flexpose_core.measures.distributions import distribution_metrics
+from flexpose_core.models.building import initialised
 from flexpose_core.models.discriminator import ImageDiscriminator
 from flexpose_core.models.discriminators import Discriminator, save_discriminator
 from flexpose_core.models.pose_gan import PoseDiscriminator
@@ -30,7 +31,6 @@ from flexpose_core.stages.priors import (
     CHUNK,
     check_fit,
     generate,
-    initialised,
     joint_errors,
     load_regressor,
     read,
@@ -85,7 +85,7 @@ def train_generator(
     )
     regressor = load_regressor(regressor_weights).to(device)
     check_fit(architecture, regressor.architecture, regressor_weights)
-    generator = initialised(lambda: StyleGenerator(architecture), seed, "generator", device)
+    generator = initialised(lambda: StyleGenerator(architecture), seed, "initialise/generator", device)
     inputs = [digest(poses.data), read_header(regressor_weights)["checksum"]]
     shaping = msgspec.to_builtins(msgspec.structs.replace(options, device="auto"))
     identity = json.dumps([code_stamp(__name__), shaping, channels, inputs], sort_keys=True)
@@ -119,7 +119,9 @@ def _distil(
     finished = work / "pose_gan.safetensors"
     fingerprint = {"identity": digest(identity.encode()), "seed": seed}
     width = options.pose_gan.discriminator_width
-    discriminator = initialised(lambda: PoseDiscriminator(skeleton, width), seed, "pose_discriminator", device)
+    discriminator = initialised(
+        lambda: PoseDiscriminator(skeleton, width), seed, "initialise/pose_discriminator", device
+    )
     try:
         tensors, _ = load_weights(finished, _POSE_GAN_KIND, fingerprint)
     except CheckpointError:
@@ -134,7 +136,7 @@ def _distil(
         own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         network.load_state_dict(own)
     widths, bones = generator.architecture.synthesis_widths, len(skeleton.bones)
-    heads = initialised(lambda: BoneHeads(widths, bones), seed, "bone_heads", device)
+    heads = initialised(lambda: BoneHeads(widths, bones), seed, "initialise/bone_heads", device)
     distillation = DistillationObjective(generator, heads, regressor, options.distillation, options.mixed_precision)
     steps = options.distillation.steps
     train(distillation, steps, f"{_STAGE}/distillation", seed, work / "distillation", identity, loop)
@@ -153,7 +155,10 @@ def _learn_adversarially(
     device = next(generator.parameters()).device
     architecture, width = generator.architecture, options.adversarial.discriminator_width
     discriminator = initialised(
-        lambda: ImageDiscriminator(architecture.channels, architecture.resolution, width), seed, "discriminator", device
+        lambda: ImageDiscriminator(architecture.channels, architecture.resolution, width),
+        seed,
+        "initialise/discriminator",
+        device,
     )
     objective = AdversarialObjective(
         generator, discriminator, torch.from_numpy(poses), options.adversarial, options.mixed_precision

@@ -13,12 +13,13 @@ import torch
 from flexpose_core import seeds, streams
 from flexpose_core.devices import pick_device
 from flexpose_core.files import digest, write_json
+from flexpose_core.models.building import initialised
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.options.generator import RegressorOptions
 from flexpose_core.poses.pool import pooled_poses
 from flexpose_core.poses.widening import keep_inside, widen
 from flexpose_core.rendering.differentiable import draw_lines
-from flexpose_core.stages.priors import initialised, joint_errors, read, save_regressor
+from flexpose_core.stages.priors import joint_errors, read, save_regressor
 from flexpose_core.stamp import code_stamp
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.regression import RegressionObjective
@@ -51,7 +52,7 @@ def train_regressor(
     architecture = RegressorArchitecture(
         skeleton=skeleton.name, channels=channels, resolution=options.resolution, width=options.width
     )
-    regressor = initialised(lambda: Regressor(architecture), seed, "regressor", device)
+    regressor = initialised(lambda: Regressor(architecture), seed, "initialise/regressor", device)
     objective = RegressionObjective(regressor, torch.from_numpy(poses), options.training, options.mixed_precision)
     shaping = msgspec.to_builtins(msgspec.structs.replace(options, device="auto"))
     identity = json.dumps([code_stamp(__name__), shaping, channels, digest(poses.data)], sort_keys=True)
