@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CORES ?= all
 PROCESSES ?= 2
+# More for Snakemake, such as FLAGS='--resources gpu=1' or FLAGS='--config seeds=3'.
+FLAGS ?=
 # `dev,cluster` has the executors of clusters too.
 EXTRAS ?= dev
 BIN := $(VENV)/bin
@@ -25,16 +27,16 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(if $(findstring cluster,$(EXTRAS)),touch $(VENV)/.ready-cluster)
 
 table1: environment
-	$(BIN)/snakemake --cores $(CORES) results/table1.csv
+	$(BIN)/snakemake --cores $(CORES) $(FLAGS) -- results/table1.csv
 
 # Tables 1-3, the baselines, the claims and the figures, as far as the configuration has them.
 tables: environment
-	$(BIN)/snakemake --cores $(CORES) tables
+	$(BIN)/snakemake --cores $(CORES) $(FLAGS) -- tables
 
 # One file that opens anywhere: every table and figure with its caption, options and run time.
 report: environment
-	$(BIN)/snakemake --cores $(CORES)
-	$(BIN)/snakemake --report results/report.html
+	$(BIN)/snakemake --cores $(CORES) $(FLAGS)
+	$(BIN)/snakemake $(FLAGS) --report results/report.html
 
 test: environment lint
 	$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --durations 20

@@ -116,10 +116,11 @@ class Grid:
         return [str(path) for path in paths if path.is_file()]
 
     def gather_params(self, dataset: str, split: str) -> dict[str, Any]:
-        """Return how many poses of a split are kept, None for all, and how many the paper counts."""
+        """Return how many poses of a split are kept, None for all, how many the paper counts, and the options for the card."""
         options = self.config.datasets[dataset]
         reader = reader_name(options)
-        return {"reader": reader, "limit": options.known_size(split), "paper": paper_sizes(reader)}
+        own = {"reader": reader, "limit": options.known_size(split), "paper": paper_sizes(reader)}
+        return {**self.shard_params(dataset, split), **own}
 
     def regressor_params(self, prior: str) -> dict[str, Any]:
         run = _look_up(self.priors, prior, "prior")

@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from flexpose_core.models.keypoint_gan import Detector
+
 ROOT = Path(__file__).parents[1]
 
 torch.set_num_threads(1)
@@ -17,6 +19,19 @@ settings.load_profile("flexpose")
 
 # Snakemake waits for its timers before it ends, and the default profile's are of five seconds: too long for a few jobs.
 BRISK = "--max-jobs-per-timespan", "100/1s"
+
+
+@pytest.fixture
+def tensorfloat(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether convolutions might have been in TensorFloat-32, each time that a detector ran."""
+    noted, run = [], Detector.forward
+
+    def forward(detector: Detector, images: torch.Tensor, backgrounds: torch.Tensor) -> torch.Tensor:
+        noted.append(torch.backends.cudnn.allow_tf32)
+        return run(detector, images, backgrounds)
+
+    monkeypatch.setattr(Detector, "forward", forward)
+    return noted
 
 
 class Project:

@@ -207,6 +207,34 @@ def test_the_strongest_rival_is_the_one_of_each_pair(tmp_path):
     assert run_claims(tmp_path / "more", figures, options)[0].verdict["x"] == "undecided"
 
 
+def test_the_best_of_several_looks_better_than_it_is(tmp_path):
+    """Against the one, it does not hold; against the lowest of two it may be chance, as it was chosen for being low."""
+    figures = {"n-a": [50.0, 52.0, 51.0], "n-b": [40.0, 41.0, 41.5], "n-c": [90.0, 91.0, 95.0]}
+    cells = {
+        name: Cell(method=name[-1], target="t", sources=("n",), shots=12, annotation_set_size=9) for name in figures
+    }
+    claimed = {
+        "one": ClaimOptions(says="better", method="a", against=("b",)),
+        "best": ClaimOptions(says="best", method="a", against=("b", "c"), strongest=True),
+    }
+    table, _ = run_claims(tmp_path, figures, written_out(claimed, cells, ()))
+    assert table.verdict.to_dict() == {"one": "does not hold", "best": "undecided"}
+    assert table.cells["best"] == "n-a : n-b"
+
+
+def test_rivals_without_a_cell_on_a_pair_are_named():
+    methods = {"near": "abc", "far": "ab", "off": "a"}
+    cells = {
+        f"{pair}-{method}": Cell(method=method, target="t", sources=(pair,), shots=12, annotation_set_size=9)
+        for pair, those in methods.items()
+        for method in those
+    }
+    options = {"x": ClaimOptions(says="best", method="a", against=("b", "c"), strongest=True)}
+    found = written_out(options, cells, ())["x"]
+    assert found.says == "best (far-a without c; off-a without b, c)"
+    assert found.comparisons == (("near-a", "near-b"), ("far-a", "far-b"), ("near-a", "near-c"))
+
+
 def test_early_layers_meet_late_ones():
     options = {"x": ClaimOptions(says="early", measure="adaptation", layers=True)}
     assert written_out(options, {}, ("1", "2", "3", "4", "5"))["x"].comparisons == (("1", "4"), ("2", "5"))
@@ -253,6 +281,23 @@ def test_wrong_claims_and_figures_are_named(change, message):
     with pytest.raises(ConfigError) as error:
         load_config(raw)
     assert message in str(error.value)
+
+
+def test_useless_pairs_do_not_hide_that_nothing_is_left(tmp_path):
+    """a and b have no seed in common, c and d are useless: the claim has a row, and no pair in it."""
+    floor = {"test_floor": {"as_is": {"mse": 100.0}, "flip_aware": {"mse": 100.0}}}
+    there = [("a", 0, 50.0), ("b", 1, 60.0), *((name, seed, 120.0) for name in "cd" for seed in range(2))]
+    runs = [write_run(tmp_path, name, name, [], seed, value, value, more=floor) for name, seed, value in there]
+    options = {"x": ClaimOptions(says="x", comparisons=(("a", "b"), ("c", "d")))}
+    expected = {"mse": [(name, seed) for name in "abcd" for seed in range(2)], "adaptation": []}
+    claims(options, runs, {}, expected, tmp_path / "c.csv", tmp_path / "c.md")
+    row = pd.read_csv(tmp_path / "c.csv").iloc[0]
+    assert (row.comparisons, row.useless, row.seeds, row.verdict) == (0, 1, 0, "undecided")
+    assert pd.isna(row.cells)
+    text = (tmp_path / "c.md").read_text()
+    assert "0 of 0 (1 not counted)" in text
+    assert "- x: a seed 1; b seed 0. Nothing is left to test it on." in text
+    assert "The pairs, with means" not in text
 
 
 def test_which_of_two_useless_detectors_is_the_less_so_says_nothing(tmp_path):

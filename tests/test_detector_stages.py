@@ -5,7 +5,6 @@ import pytest
 import torch
 from msgspec.structs import replace
 from test_keypoint_gan import CPU, SMALL, small_poses
-from torch import nn
 
 import flexpose_core.stages.evaluate as evaluation
 from flexpose_core.errors import CheckpointError, DataError
@@ -114,17 +113,13 @@ def test_of_chosen_frames_the_predictions_are_those_of_all(tmp_path, caches):
     np.testing.assert_allclose(found, evaluation.predict(detector, frames, CPU)[chosen], atol=1e-5)
 
 
-def test_what_is_shown_and_measured_is_not_in_tensorfloat(caches):
-    class Noting(nn.Module):
-        def forward(self, images, backgrounds):
-            noted.append(torch.backends.cudnn.allow_tf32)
-            return torch.zeros(len(images), 15, 2)
-
-    noted = []
+def test_what_is_measured_is_not_in_tensorfloat(tmp_path, caches, tensorfloat):
+    detector, *_ = evaluation.load_detector(_run(caches, tmp_path), CPU)
     frames = frames_of(load_cache(caches["images"], images=True), 16, "none")
-    evaluation.predict(Noting(), frames, CPU)
-    mean_of_views(Noting(), *frames.take(torch.arange(3), CPU), BODY15)
-    assert noted == [False] * 3
+    tensorfloat.clear()  # of its training
+    evaluation.predict(detector, frames, CPU)
+    mean_of_views(detector, *frames.take(torch.arange(3), CPU), BODY15)
+    assert tensorfloat == [False] * 3
 
 
 def test_frames_are_area_averaged_and_keep_their_background(caches):

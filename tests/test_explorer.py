@@ -114,9 +114,10 @@ def test_errors_are_those_of_the_joints_that_are_seen(split):
     assert picture.shape == (128, 128, 3)
 
 
-def test_the_page_holds_all_that_it_shows(files):
+def test_the_page_holds_all_that_it_shows(files, tensorfloat):
     (files / "shots.txt").write_text("no place")
     text = page_of_a_fit(files, {"Cell": "</script> & co", "Seed": "0"}).read_text()
+    assert tensorfloat == [False]
     page = Page(text)
     data = json.loads(page.data)
     assert data["about"] == [["Cell", "</script> & co"], ["Seed", "0"]]

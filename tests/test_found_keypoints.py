@@ -1,20 +1,25 @@
 """Found joints as an annotation file: what reads it finds the poses where they were found."""
 
 import json
+import shutil
 
+import msgspec
 import numpy as np
 import pytest
 from test_chosen_poses import caches, trained  # noqa: F401 - fixtures
 from test_readers import read
 from test_still_cameras import EACH, read_as, root  # noqa: F401 - a fixture
 
-from flexpose_core.datasets.options import KeypointsJsonOptions, SquareOptions
+from flexpose_core.datasets.options import KeypointsJsonOptions, LimitOptions, SquareOptions
+from flexpose_core.files import write_json
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, write_cache
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages import predict
+from flexpose_core.stages.convert import convert
 from flexpose_core.stages.find_poses import find_poses
 from flexpose_core.stages.found_keypoints import main
+from flexpose_core.stages.reporting import state_origin
 
 
 @pytest.fixture
@@ -138,3 +143,63 @@ def test_a_detector_finds_people_of_other_pictures_by_two_marked_joints(root, tr
     (tmp_path / "w.safetensors").write_bytes(b"none")
     assert predict.main([str(tmp_path / "w.safetensors"), *command[1:]]) == 1
     assert "w.safetensors" in capsys.readouterr().err
+
+
+def test_new_pictures_are_read_as_those_of_the_card(root, trained, tmp_path, monkeypatch, capsys):  # noqa: F811
+    """Joints under names of one's own, and too few pictures of a camera to know what stands behind people."""
+    folder = root[0]
+    content = json.loads((folder / "a.json").read_text())
+    content["categories"][0]["keypoints"][0] = "top_of_head"
+    (folder / "mine.json").write_text(json.dumps(content))
+    content["images"], content["annotations"] = content["images"][:3:2], content["annotations"][:3:2]
+    (folder / "later.json").write_text(json.dumps(content))
+    names = {"train": "mine.json", "pictures": "frames", "joints": {"head": ("top_of_head",)}}
+    options = KeypointsJsonOptions(root=folder, still_cameras=True, images=True, limit=LimitOptions(test=1), **names)
+    card = tmp_path / "card.json"
+    convert("mine", options, "train", 0, tmp_path / "mine.h5", card)
+    state_origin(card, "", {"options": msgspec.to_builtins(options, enc_hook=str)}, 0)
+    behind = []
+
+    def look(device, detector, cache, *others, **more):
+        behind.append(load_cache(cache, images=True).backgrounds[:].astype(float))
+        find_poses(device, detector, cache, *others, **more)
+
+    monkeypatch.setattr(predict, "find_poses", look)
+    command = [str(trained[0]), str(folder), "later.json", str(tmp_path / "out.json")]
+    plain = ["--set", "pictures=frames", "--set", "still_cameras=true"]
+    # Without the names nothing is known of the head.
+    assert predict.main([*command, *plain]) == 1
+    assert "expected a keypoint for 'head'" in capsys.readouterr().err
+    assert predict.main([*command, *plain, "--set", "joints={head: top_of_head}"]) == 0
+    assert predict.main([*command, "--card", str(card)]) == 0
+    assert "2 of 2 people" in capsys.readouterr().out
+    # Two pictures of the camera tell nothing, and what they are given is of one colour; with the others there is its scene.
+    assert behind[0].std((1, 2)).max() == 0
+    assert behind[1].std((1, 2)).min() > 5
+    assert len(json.loads((tmp_path / "out.json").read_text())["annotations"]) == 2
+    # Of another folder than the card's the names are the same, but there are no other pictures.
+    shutil.copytree(folder, tmp_path / "moved")
+    assert predict.main([command[0], str(tmp_path / "moved"), *command[2:], "--card", str(card)]) == 0
+    assert behind[2].std((1, 2)).max() == 0
+    # What is set is in the place of what the card says.
+    assert predict.main([*command, "--card", str(card), "--set", "pictures=none"]) == 1
+    assert "DataError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({}, "expected the card of a dataset, with its origin, found none"),
+        ({"origin": {"options": {"options": None}}}, "expected the card of a dataset, with its origin, found none"),
+        (
+            {"origin": {"options": {"options": {"reader": "lsp"}}}},
+            "expected a dataset of the reader keypoints-json, found",
+        ),
+    ],
+)
+def test_a_card_of_something_else_is_refused(trained, tmp_path, capsys, content, said):  # noqa: F811
+    write_json(tmp_path / "card.json", content)
+    command = [str(trained[0]), str(tmp_path), "new.json", str(tmp_path / "out.json")]
+    assert predict.main([*command, "--card", str(tmp_path / "card.json")]) == 1
+    assert f"card.json: {said}" in capsys.readouterr().err
+    assert not (tmp_path / "out.json").exists()

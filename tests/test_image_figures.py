@@ -139,11 +139,12 @@ def test_predictions_stand_in_the_row_of_their_cell(tmp_path, painted, monkeypat
 
 
 @pytest.mark.parametrize("contrast", ["none", "local"])
-def test_predictions_shown_are_those_that_were_evaluated(tmp_path, painted, monkeypatch, contrast):
+def test_predictions_shown_are_those_that_were_evaluated(tmp_path, painted, monkeypatch, contrast, tensorfloat):
     weights, shown = write_detector(tmp_path / "own.safetensors", contrast=contrast), {}
     monkeypatch.setattr(image_figures, "_draw_rows", lambda rows, *_: shown.update(rows))
     outputs = [tmp_path / name for name in ("a.png", "a.svg")]
     image_figures.draw_predictions({"own": weights}, [write_metrics(tmp_path, "own")], painted[4], *outputs)
+    assert tensorfloat == [False]
     evaluated, seen = tmp_path / "metrics.json", []
     monkeypatch.setattr(evaluation, "detection_metrics", lambda predicted, *_: seen.append(predicted) or {})
     evaluation.evaluate(

@@ -99,6 +99,20 @@ def test_under_autocast_features_are_as_the_convolutions_make_them(mapping, z):
     assert (image - plain).abs().max() < 0.05 * plain.abs().max()
 
 
+@pytest.mark.parametrize("upsample", [False, True])
+def test_small_changes_of_a_style_are_seen_under_autocast(upsample):
+    torch.manual_seed(1)
+    layer = StyledConvolution(16, 16, upsample).requires_grad_(False)
+    x, style, step = torch.randn(4, 16, 32, 32), torch.rand(4, 16) + 0.5, 3e-4 * torch.randn(4, 16)
+
+    def change(kind):
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
+            return (layer(x.to(kind), style + step).float() - layer(x.to(kind), style).float()).flatten()
+
+    rounded, exact = change(torch.bfloat16), change(torch.float32)
+    assert 0.7 < float(rounded @ exact / exact.square().sum()) < 1.3
+
+
 @pytest.mark.parametrize("layer", range(1, 7))
 def test_every_style_layer_changes_the_image(layer, z):
     g = generator()

@@ -129,7 +129,8 @@ class StyledConvolution(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             demodulation = torch.rsqrt(style.square() @ weight.square().sum((2, 3)).t() + _TINY)
         # Before there are four times as many pixels, which changes nothing but the rounding.
-        x = x * style[:, :, None, None].to(x.dtype)
+        # Rounded once, so that a small change of the style is not lost.
+        x = (x * style[:, :, None, None]).to(x.dtype)
         if self.upsample:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         x = F.conv2d(x, weight.to(x.dtype), padding=1)

@@ -81,7 +81,7 @@ def written_out(
         elif any(cell.method == claim.method for cell in cells.values()):
             if claim.strongest:
                 rivals = tuple(pair for other in claim.against for pair in _of_methods(claim.method, other, cells))
-                result[name] = _plain(claim, claim.says, rivals)
+                result[name] = _plain(claim, claim.says + _without(claim, cells), rivals)
                 continue
             for other in claim.against:
                 own = name if len(claim.against) == 1 else f"{name}-{other}"
@@ -102,6 +102,15 @@ def _check(name: str, claim: ClaimOptions) -> None:
 
 def _plain(claim: ClaimOptions, says: str, pairs: tuple[Pair, ...]) -> ClaimOptions:
     return msgspec.structs.replace(claim, says=says, comparisons=pairs, method=None, against=(), layers=False)
+
+
+def _without(claim: ClaimOptions, cells: Mapping[str, Cell]) -> str:
+    """Return which rivals are not among those that the best is taken of, as they have no cell there: nothing, if all have."""
+    own = [name for name, cell in cells.items() if cell.method == claim.method]
+    met = {other: {first for first, _ in _of_methods(claim.method or "", other, cells)} for other in claim.against}
+    absent = {first: [other for other in claim.against if first not in met[other]] for first in own}
+    told = [f"{first} without {', '.join(others)}" for first, others in absent.items() if others]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _of_methods(method: str, other: str, cells: Mapping[str, Cell]) -> list[Pair]:

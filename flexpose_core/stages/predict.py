@@ -1,11 +1,13 @@
 """A trained detector on pictures that it has not seen: the joints of the people in them, as COCO's keypoint format has them.
 
-    python -m flexpose_core.stages.predict results/cells/NAME/detector.safetensors data/mine new.json found.json --set pictures=new
+    python -m flexpose_core.stages.predict results/cells/NAME/detector.safetensors data/mine new.json found.json \
+        --card results/data/mine/train.card.json
 
 `new.json` lies in `data/mine`, the root, and is an annotation file as the reader `keypoints-json` takes it: of each person two
-joints must be marked, roughly, that say how far he or she reaches, say the head and an ankle. `--set` takes the options of that
-reader. Those that the detector's target had, such as `crop`, `joints` and `still_cameras`, should be the same: a detector expects
-people as it saw them. Pictures and annotations have the ids that they have in `new.json`, and file names are those there.
+joints must be marked, roughly, that say how far he or she reaches, say a shoulder and the ankle of the other side. A detector
+expects people as it saw them: the card of its target's training images says how these were read, and from the same root new
+pictures share the scenes of still cameras with them. `--set` takes options of the reader in the place of those. Pictures and
+annotations have the ids that they have in `new.json`, and file names are those there.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from flexpose_core.devices import pick_device
-from flexpose_core.errors import FlexPoseError
+from flexpose_core.errors import ConfigError, DataError, FlexPoseError
 from flexpose_core.files import read_json
 from flexpose_core.stages.convert import convert
 from flexpose_core.stages.evaluate import load_detector
@@ -36,6 +39,7 @@ def predict(
     settings: list[str],
     picture: Path | None = None,
     device: str = "auto",
+    card: Path | None = None,
 ) -> list[str]:
     """Write the joints found in the people of an annotation file, and return what was kept and dropped.
 
@@ -47,32 +51,54 @@ def predict(
         More options of the reader, KEY=VALUE.
     picture
         Where to draw some of them.
+    card
+        Of the images that the detector was trained on: their options are taken.
 
     Raises
     ------
     ConfigError
-        If a setting is none of the reader's.
+        If a setting is none of the reader's, or the card is of another reader.
     DataError
-        If the file, or all of its pictures, cannot be read.
+        If the file, all of its pictures, or the card cannot be read.
     CheckpointError
         If `detector` is no detector's weights file.
     """
     skeleton = load_detector(detector, pick_device(device))[3]
-    fixed = {"train": annotations, "images": True, "complete": False, "held_out": 0, "skeleton": skeleton}
-    # JSON is YAML, in which a name may look like something else.
-    options = dataset_options(
-        READER, root, [*settings, *(f"{key}={json.dumps(value)}" for key, value in fixed.items())]
-    )
+    known = {} if card is None else options_of(card)
+    # Beside the training pictures, not in their place: still cameras' scenes are made of all.
+    split = "test" if card is not None and Path(known.pop("root")).resolve() == root.resolve() else "train"
+    files = {split: annotations} if split == "test" else {"train": annotations, "val": None, "test": None}
+    every = {"complete": False, "held_out": 0, "limit": {}, "stride": 1}
+    fixed = {**files, **every, "images": True, "skeleton": skeleton}
+    options = dataset_options(READER, root, [*_stated(known), *settings, *_stated(fixed)])
     with tempfile.TemporaryDirectory() as scratch:
-        cache, card, found = (Path(scratch) / name for name in ("people.h5", "card.json", "found.h5"))
-        convert(str(root), options, "train", 0, cache, card)
+        cache, counted, found = (Path(scratch) / name for name in ("people.h5", "card.json", "found.h5"))
+        convert(str(root), options, split, 0, cache, counted)
         find_poses(device, detector, cache, found, picture or Path(scratch) / "found.png", seed=0, most=None)
         write_annotations(out, found_keypoints(found, root / annotations))
-        counts = read_json(card)["counts"]
+        counts = read_json(counted)["counts"]
     dropped = [
         f"{count} dropped: {why}, first {counts['first_dropped'][why]}" for why, count in counts["dropped"].items()
     ]
     return [f"{counts['kept']} of {counts['read']} people", *dropped]
+
+
+def options_of(card: Path) -> dict[str, Any]:
+    """Return the options of the dataset that a card is of; raises ConfigError if its reader is another one."""
+    stated = read_json(card)
+    try:
+        options = dict(stated["origin"]["options"]["options"])
+        reader = options.pop("reader")
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{card}: expected the card of a dataset, with its origin, found none: {error}") from error
+    if reader != READER:
+        raise ConfigError(f"{card}: expected a dataset of the reader {READER}, found one of {reader}")
+    return options
+
+
+def _stated(options: dict[str, Any]) -> list[str]:
+    """Return options as settings: JSON is YAML, in which a name may look like something else."""
+    return [f"{key}={json.dumps(value)}" for key, value in options.items()]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,13 +110,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("root", type=Path, help="the folder of the annotation file and of the pictures")
     parser.add_argument("annotations", help="where people are: an annotation file inside the root")
     parser.add_argument("out", type=Path, help="the annotation file to write")
+    parser.add_argument(
+        "--card",
+        type=Path,
+        help="results/data/TARGET/train.card.json, to read new pictures as those that it learnt from",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"an option of {READER}")
     parser.add_argument("--picture", type=Path, help="where to draw some of what is found, a PNG")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda [%(default)s]")
     chosen = parser.parse_args(arguments)
     try:
         lines = predict(
-            chosen.detector, chosen.root, chosen.annotations, chosen.out, chosen.set, chosen.picture, chosen.device
+            chosen.detector,
+            chosen.root,
+            chosen.annotations,
+            chosen.out,
+            chosen.set,
+            chosen.picture,
+            chosen.device,
+            chosen.card,
         )
     except FlexPoseError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
