@@ -65,10 +65,13 @@ def predict(
     """
     skeleton = load_detector(detector, pick_device(device))[3]
     known = {} if card is None else options_of(card)
-    # Beside the training pictures, not in their place: still cameras' scenes are made of all.
-    split = "test" if card is not None and Path(known.pop("root")).resolve() == root.resolve() else "train"
-    files = {split: annotations} if split == "test" else {"train": annotations, "val": None, "test": None}
-    every = {"complete": False, "held_out": 0, "limit": {}, "stride": 1}
+    files: dict[str, str | None]
+    if "root" in known and Path(known.pop("root")).resolve() == root.resolve():
+        # Beside the training pictures, not in their place: still cameras' scenes are made of all.
+        split, files = "test", {"test": annotations}
+    else:
+        split, files = "train", {"train": annotations, "val": None, "test": None}
+    every = {"complete": False, "held_out": 0, "val_from": "held_out", "limit": {}, "stride": 1}
     fixed = {**files, **every, "images": True, "skeleton": skeleton}
     options = dataset_options(READER, root, [*_stated(known), *settings, *_stated(fixed)])
     with tempfile.TemporaryDirectory() as scratch:
