@@ -23,6 +23,7 @@ from flexpose_core.options.adaptation import AlignmentOptions
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
+from flexpose_core.options.grid import MethodOptions
 from flexpose_core.runs import Run, plain, runs_of
 
 _LISTED = 20
@@ -157,7 +158,7 @@ class Grid:
         run = _look_up(self.pose_sets, pose_set, "pose set")
         size = {"size": run.cell.annotation_set_size, "take_all_if_short": run.cell.take_all_if_short}
         baseline = {} if run.method.baseline is None else {"options": run.method.baseline}
-        return plain({"poses": run.method.poses, **baseline, **size, "seed": run.seed})
+        return plain({"poses": run.method.poses, **baseline, **size, "seed": run.pose_seed})
 
     def placing_params(self, pose_set: str) -> dict[str, Any]:
         """Return what placed poses depend on beside their files: how proportions are estimated, and a generator is sampled."""
@@ -176,18 +177,12 @@ class Grid:
         run = _look_up(self.pose_sets, pose_set, "pose set")
         usual = DetectorOptions()
         options = msgspec.structs.replace(self._detector(run), gan=usual.gan, supervision=usual.supervision)
-        return plain({"options": options, "seed": run.seed})
+        return plain({"options": options, "seed": run.pose_seed})
 
     def detector_params(self, name: str) -> dict[str, Any]:
         run = self.run(name)
-        options, animation = self._detector(run), {}
-        if run.method.animates:
-            # KeypointGAN's and the plain images' options do not shape it, but for what both share.
-            usual, own = DetectorOptions(), options.supervision
-            gan = msgspec.structs.replace(usual.gan, average_decay=options.gan.average_decay)
-            own = msgspec.structs.replace(own, steps=usual.supervision.steps, weight=usual.supervision.weight)
-            options = msgspec.structs.replace(options, gan=gan, supervision=own)
-            animation = {"animation": self._animation(run)}
+        animation = {"animation": self._animation(run)} if run.method.animates else {}
+        options = _in_use(self._detector(run), run.method)
         return plain({"options": options, **animation, "seed": run.seed, "supervision": run.method.supervision})
 
     def cell_params(self, name: str) -> dict[str, Any]:
@@ -315,7 +310,7 @@ class Grid:
         )
 
     def explorer_params(self) -> dict[str, Any]:
-        """Return where and how precisely the page to explore draws its samples."""
+        """Return how generators are sampled, as the page to explore does it."""
         return plain(self.config.sampling)
 
     def animation_params(self) -> dict[str, Any]:
@@ -348,6 +343,24 @@ class Grid:
     def _claimed(self, measure: str) -> set[str]:
         claims = [claim for claim in self.config.claims.values() if claim.measure == measure]
         return {cell for claim in claims for pair in claim.comparisons for cell in pair}
+
+
+def _in_use(options: DetectorOptions, method: MethodOptions) -> DetectorOptions:
+    """Return the detector's options, the usual ones in the place of those that do not shape a training of this method."""
+    usual, gan, supervision = DetectorOptions(), options.gan, options.supervision
+    alone = method.animates or method.supervision == "alone"
+    if alone:
+        # Of KeypointGAN's they have the average over steps.
+        gan = msgspec.structs.replace(usual.gan, average_decay=gan.average_decay)
+        supervision = msgspec.structs.replace(supervision, weight=usual.supervision.weight)
+        if method.animates:
+            supervision = msgspec.structs.replace(supervision, steps=usual.supervision.steps)
+    elif method.supervision == "added":
+        rate = usual.supervision.learning_rate
+        supervision = msgspec.structs.replace(supervision, steps=usual.supervision.steps, learning_rate=rate)
+    else:
+        supervision = usual.supervision
+    return msgspec.structs.replace(options, gan=gan, supervision=supervision)
 
 
 def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:

@@ -49,6 +49,11 @@ class Run:
         return f"{self.cell.target}_{self.method.guidance}_m{self.cell.shots}_s{self.seed}"
 
     @property
+    def pose_seed(self) -> int:
+        """The seed of its poses, and of η's pretraining on them: the target's own are those of all seeds."""
+        return 0 if self.method.poses == "target" else self.seed
+
+    @property
     def adaptation(self) -> AdaptationOptions | None:
         """How this run adapts the generator, if it does: the method's options with the cell's layers."""
         options = self.method.adaptation

@@ -21,6 +21,10 @@ except FlexPoseError as error:
 gc.freeze()
 gc.set_threshold(100_000, 50, 50)
 
+# `workflow.basedir` is another one's where that uses this workflow as a module.
+RULES = workflow.current_basedir
+OWN_FOLDER = os.path.join(RULES, "..") if isinstance(RULES, os.PathLike) else workflow.basedir
+
 DATASETS = list(GRID.config.datasets)
 METRICS = "results/cells/{run}/metrics.json"
 ADAPTATION = "results/pose_sets/{run}/adaptation.json"
@@ -256,7 +260,7 @@ def evaluation_inputs(wildcards):
 
 def beside_snakefile(path):
     """A file of the workflow, wherever the working directory is."""
-    return os.path.relpath(os.path.join(workflow.basedir, path))
+    return os.path.relpath(os.path.join(OWN_FOLDER, path))
 
 
 def explorer_inputs(wildcards):

@@ -301,7 +301,7 @@ def test_useless_pairs_do_not_hide_that_nothing_is_left(tmp_path):
 
 
 def test_which_of_two_useless_detectors_is_the_less_so_says_nothing(tmp_path):
-    """Always answering the mean pose has 100: b and c are no better than by 10 %, a is, and d does not state it."""
+    """Always answering the mean pose has 100: b and c are no better than by 10 %, a is; for d it has 800."""
     floor = {"test_floor": {"as_is": {"mse": 100.0}, "flip_aware": {"mse": 100.0}}}
     figures = {"a": (60.0, 62.0), "b": (91.0, 92.0), "c": (140.0, 150.0), "d": (400.0, 430.0)}
     runs = [
@@ -313,14 +313,14 @@ def test_which_of_two_useless_detectors_is_the_less_so_says_nothing(tmp_path):
         "one": ClaimOptions(says="a beats c", comparisons=(("a", "c"),)),
         "some": ClaimOptions(says="the first beats c", comparisons=(("a", "c"), ("b", "c"))),
         "none": ClaimOptions(says="b beats c", comparisons=(("b", "c"),)),
-        "unstated": ClaimOptions(says="c beats d", comparisons=(("c", "d"),)),
+        "other": ClaimOptions(says="c beats d", comparisons=(("c", "d"),)),
     }
     claims(options, runs, {}, {"mse": [], "adaptation": []}, tmp_path / "c.csv", tmp_path / "c.md")
     table = pd.read_csv(tmp_path / "c.csv").set_index("claim")
-    assert table.verdict.to_dict() == {"one": "holds", "some": "undecided", "none": "undecided", "unstated": "holds"}
-    assert table.comparisons.to_dict() == {"one": 1, "some": 1, "none": 0, "unstated": 1}
-    assert table.useless.to_dict() == {"one": 0, "some": 1, "none": 1, "unstated": 0}
-    assert table.effect_pct.isna().to_dict() == {"one": False, "some": False, "none": True, "unstated": False}
+    assert table.verdict.to_dict() == {"one": "holds", "some": "undecided", "none": "undecided", "other": "holds"}
+    assert table.comparisons.to_dict() == {"one": 1, "some": 1, "none": 0, "other": 1}
+    assert table.useless.to_dict() == {"one": 0, "some": 1, "none": 1, "other": 0}
+    assert table.effect_pct.isna().to_dict() == {"one": False, "some": False, "none": True, "other": False}
     text = (tmp_path / "c.md").read_text()
     assert "both detectors of the pair are useless (see above):" in text
     assert "0 of 0 (1 not counted)" in text

@@ -212,6 +212,22 @@ from flexpose_core.options.config import load_config
             "claims.more-poses.comparisons: expected one of",
         ),
         (lambda c: c["tables"].update(claims=c["tables"]["table3"]), "tables.claims: expected another name"),
+        (
+            lambda c: [
+                c["datasets"].update(mine={"reader": "keypoints-json", "root": "x", "train": "a.json", "images": True}),
+                c["cells"].update(mine={"method": "aligned", "target": "mine"}),
+                c["tables"].update(mine={"pck_rho": {"mine": 0.1}, "cells": ["mine"]}),
+            ],
+            "datasets.mine: expected a test split, as cells.mine is in a table, found none",
+        ),
+        (
+            lambda c: c["methods"]["low-rank"]["adaptation"].update(perceptual={"kind": "pose"}, layers="auto"),
+            "adaptation.perceptual: expected images to be compared, as 'low-rank' changes style layers, found 'pose'",
+        ),
+        (
+            lambda c: c["figures"]["figure5"].update(people=70_000),
+            "figures.figure5.people: expected at most 60500, half the annotation set of upright-studio-flexpose, found 70000",
+        ),
     ],
 )
 def test_what_cannot_work_is_named(change, message):

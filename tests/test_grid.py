@@ -280,6 +280,32 @@ def test_pretraining_does_not_depend_on_what_follows_it():
     assert before.eta_params("upright-aligned") != Grid(load_config(raw)).eta_params("upright-aligned")
 
 
+@pytest.mark.parametrize(
+    ("part", "trained"),
+    [
+        ({"supervision": {"batch": 7}}, {"supervised", "flexpose-pairs", "flexpose-renewed"}),
+        ({"supervision": {"weight": 7}}, {"flexpose-pairs"}),
+        ({"supervision": {"steps": 7}}, {"supervised"}),
+        ({"supervision": {"learning_rate": 7e-4}}, {"supervised", "flexpose-renewed"}),
+        ({"gan": {"steps": 7}}, {"flexpose", "flexpose-pairs"}),
+        ({"gan": {"average_decay": 0.7}}, {"flexpose", "supervised", "flexpose-pairs", "flexpose-renewed"}),
+    ],
+)
+def test_a_detector_depends_on_the_options_of_its_own_kind_of_training(part, trained):
+    raw = raw_config()
+    before = Grid(load_config(raw))
+    raw["detector"] = part
+    after = Grid(load_config(raw))
+    runs = {
+        "flexpose": "upright-everyday-flexpose_s0",
+        "supervised": "upright-supervised_s0",
+        "flexpose-pairs": "upright-everyday-flexpose-pairs_s0",
+        "flexpose-renewed": "upright-everyday-flexpose-renewed_s0",
+    }
+    changed = {name for name, run in runs.items() if before.detector_params(run) != after.detector_params(run)}
+    assert changed == trained
+
+
 @pytest.mark.parametrize("others", [(), ("config/tiny.yaml",), ("config/paper.yaml",)])
 def test_a_cells_own_configuration_makes_the_same_jobs(others):
     raw = raw_config(*others)
@@ -415,8 +441,13 @@ def test_seeds_may_begin_where_others_ended():
     assert others.table_runs("table1")[:3] == [f"upright-aligned_s{seed}" for seed in (3, 4, 5)]
     assert set(others.runs) < set(both.runs)
     assert {run.seed for run in others.runs.values()} == {3, 4, 5}
-    name = "upright-studio-flexpose_s4"
-    assert others.cell_params(name) == both.cell_params(name)
+    for name in ("upright-studio-flexpose_s4", "upright-aligned_s4"):
+        assert others.cell_params(name) == both.cell_params(name)
+        assert others.detector_params(name) == both.detector_params(name)
+        own, poses = Grid(load_config(both.cell_config(name))), both.runs[name].pose_set
+        for params in ("pose_set_params", "eta_params"):
+            expected = getattr(both, params)(poses)
+            assert getattr(others, params)(poses) == getattr(own, params)(poses) == expected
     assert others.figure_run("figure2").seed == 3
     assert others.first_runs_of_figure("figure6") == ["faces-direct_s3", "faces-flexpose_s3"]
     with pytest.raises(ConfigError, match="first_seed"):

@@ -91,8 +91,9 @@ rule count:
     shell: "wc -l {{input}} > {{output}}"
 """
     )
-    said = plan(other, project.folder, "count.txt")
+    said = plan(other, project.folder, "count.txt", "results/pages/mine.html", "results/cards")
     assert "flexpose_train_generator" in said
+    assert {"flexpose_page", "flexpose_cards"} <= set(said.split())
     assert {
         f"results/cells/{name}_s{seed}/metrics.json" for name in ("own", "upright-everyday-direct") for seed in (0, 1)
     } == {word.rstrip(",") for word in said.split() if word.rstrip(",").endswith("/metrics.json")}

@@ -311,6 +311,25 @@ def test_a_missing_cell_is_marked_and_a_missing_seed_counted(runs, tmp_path):
     assert "nan" not in text.lower().replace("finance", "")
 
 
+def test_what_a_missing_cell_is_called_need_not_occur_in_the_others(tmp_path):
+    """Only the ceiling is there, which has no guidance and no layers: columns of names without any."""
+    floor = {"distribution": distances(1.0), "distribution_floor": distances(0.5)}
+    runs = [
+        write_run(tmp_path, "a", "aligned", [], 0, 90.0, 50.0, more=floor, guidance=None, layers=None, shots=None),
+        write_run(tmp_path, "f", "flexpose", ["near"], 0, 1.0, 1.0, guidance="symmetric", layers="mapping", shots=12),
+        write_run(tmp_path, "p", "flexpose-paper", ["near"], 0, 1.0, 1.0, guidance="plain", layers=[3], shots=12),
+    ]
+    for kind in sorted(KINDS):
+        found = table(tmp_path, runs[:1], "table2", kind, wanted=wanted(runs), name=kind)
+        found = found[found.method != "real"]
+        assert found.method.tolist() == ["aligned", "flexpose", "flexpose-paper"]
+        assert found.seeds.tolist() == [1, 0, 0]
+        assert found.mse_pixel.isna().tolist() == [False, True, True]
+        for column, expected in {"layers": ["", "mapping", "3"], "guidance": ["", "symmetric", "plain"]}.items():
+            if column in found:
+                assert found[column].fillna("").tolist() == expected
+
+
 def test_an_ablation_keeps_its_rows_beside_the_papers(knobs, tmp_path):
     found = table(tmp_path, knobs[:3] + knobs[4:], "table2", "ablation", rows=[0, 1, 6, 11], wanted=wanted(knobs))
     assert found.row.tolist() == [0, 1, 6, 11]

@@ -229,6 +229,10 @@ class AdaptationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             raise ConfigError(
                 f"adaptation.joints: expected 'read', as Γ = {self.perceptual.kind} may adapt the drawing, found 'own'"
             )
+        if self.trained == "low-rank" and self.perceptual.kind == "pose":
+            raise ConfigError(
+                "adaptation.perceptual: expected images to be compared, as 'low-rank' changes style layers, found 'pose'"
+            )
         for number, layers in enumerate(self.layer_search.candidates):
             self.check_layers(layers, f"adaptation.layer_search.candidates[{number}]")
 

@@ -16,6 +16,7 @@ from flexpose_core.datasets.options import skeleton_of
 from flexpose_core.errors import ConfigError
 from flexpose_core.measures.detection import PCK_THRESHOLDS
 from flexpose_core.options.baselines import ONE_EACH
+from flexpose_core.options.figures import PaintedPeopleOptions
 from flexpose_core.options.generator import RegressorArchitecture
 from flexpose_core.options.grid import Cell, MethodOptions
 from flexpose_core.paper_tables import check_paper_rows
@@ -150,6 +151,8 @@ def _check_cells(config: Config) -> None:
             raise ConfigError(
                 f"config: {where}.sources: expected none for method {cell.method!r}, found {', '.join(cell.sources)}"
             )
+        if name in tabled:
+            _check_test(config, where, cell.target)
         _check_skeletons(config, where, cell)
         _check_guidance(config, where, cell)
         if method.poses != "target":
@@ -209,6 +212,12 @@ def _check_own_joints(config: Config, method: str) -> None:
         raise ConfigError(
             f"config: sampling.keep: expected 1, as {method!r} draws no images to choose by, found {config.sampling.keep}"
         )
+
+
+def _check_test(config: Config, where: str, target: str) -> None:
+    options = config.datasets[target]
+    if not isinstance(options, DrawingOptions) and not options.has_test:
+        raise ConfigError(f"config: datasets.{target}: expected a test split, as {where} is in a table, found none")
 
 
 def _check_skeletons(config: Config, where: str, cell: Cell) -> None:
@@ -308,6 +317,7 @@ def check_figures(config: Config) -> None:
     if figures.figure5 is not None:
         adapted["figure5.cell"] = figures.figure5.cell
         figures.figure5.cycle_gan.architecture()
+        _check_painted(config, figures.figure5)
     for key, name in adapted.items():
         if name is None:
             continue
@@ -332,3 +342,14 @@ def check_figures(config: Config) -> None:
     targets = {config.cells[name].target for name in figures.figure6}
     if len(targets) > 1:
         raise ConfigError(f"config: figures.figure6: expected cells of one target, found {', '.join(sorted(targets))}")
+
+
+def _check_painted(config: Config, options: PaintedPeopleOptions) -> None:
+    """Check that at least as many poses are left to learn from as people are painted in others."""
+    cell = config.cells.get(options.cell)
+    size = cell.annotation_set_size if cell is not None else None
+    if size is not None and 2 * options.people > size:
+        raise ConfigError(
+            f"config: figures.figure5.people: expected at most {size // 2}, half the annotation set of {options.cell}, "
+            f"found {options.people}"
+        )

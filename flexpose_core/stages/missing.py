@@ -34,7 +34,11 @@ def with_missing(
         What each cell is, without figures, in the order of the rows wanted.
     """
     absent = [{**rows[name], "seeds": 0} for name in missing if name not in set(table.name)]
-    extra = pd.DataFrame(absent, columns=table.columns).astype(table.dtypes.to_dict() if len(table) else {})
+    extra = pd.DataFrame(absent, columns=table.columns)
+    if len(table):
+        # Not where a column of names has none so far, and is taken for one of numbers.
+        named = {column for column in extra if extra[column].map(lambda value: isinstance(value, str)).any()}
+        extra = extra.astype({column: kind for column, kind in table.dtypes.items() if column not in named})
     # An empty frame has no types to keep.
     both = (
         pd.concat([table, extra], ignore_index=True) if len(table) and len(extra) else (extra if len(extra) else table)
