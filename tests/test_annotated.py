@@ -1,5 +1,7 @@
 """What happens between a raw reader and the cache: choosing, counting, cutting out."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -233,6 +235,24 @@ def test_missing_pictures_are_counted_and_a_missing_folder_is_named(tmp_path):
         read(reader)
     with pytest.raises(ConfigError, match="expected a dataset with pictures"):
         read(AnnotatedReader(FakeReader(), options(images=True)))
+
+
+def test_one_missing_picture_is_counted_in_whatever_batch_it_is(tmp_path):
+    """A unit may come in batches, the last of a single record."""
+    write_videos(tmp_path)
+    lost = tmp_path / "lost.png"
+
+    class InBatches(FakeReader):
+        def read(self, split, unit):
+            (whole,) = super().read(split, unit)
+            for rows in (range(FRAMES - 1), [FRAMES - 1]):
+                batch = whole.take(np.array(rows))
+                yield replace(batch, pictures=(Picture(lost),)) if len(rows) == 1 else batch
+
+    *_, counts = read(AnnotatedReader(InBatches(tmp_path), options(images=True)))
+    assert counts["dropped"]["picture missing or unreadable"] == 3
+    assert counts["first_dropped"]["picture missing or unreadable"] == f"a: record {FRAMES - 1}"
+    assert counts["kept"] == 3 * (FRAMES - 1)
 
 
 def test_a_stride_needs_a_video():

@@ -127,7 +127,7 @@ def test_a_detector_finds_people_of_other_pictures_by_two_marked_joints(root, tr
     joints = np.array([one["keypoints"] for one in made["annotations"]]).reshape(-1, 15, 3)
     assert np.isfinite(joints).all()
     assert (tmp_path / "p.png").is_file()
-    odd = root[0] / "new: [1] #2.json"
+    odd = root[0] / "new: [1] #2 \U0001f600.json"
     (root[0] / "new.json").rename(odd)
     assert predict.main([*command[:2], odd.name, *command[3:]]) == 0
     assert "5 of 6 people" in capsys.readouterr().out

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from flexpose_core.datasets.crops import boxes_of, common_box, crops_around, longer_sides, to_crop
-from flexpose_core.datasets.footage import border_colour, cut, median_picture, read_pictures, require_picture
+from flexpose_core.datasets.footage import any_exists, border_colour, cut, median_picture, read_pictures
 from flexpose_core.datasets.options import AnnotatedOptions
 from flexpose_core.datasets.raw import Picture, RawBatch, RawReader
-from flexpose_core.errors import ConfigError
+from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.images import encode_images
 
 _PICTURES_AT_A_TIME = 256
 OUTSIDE = "joints outside the picture"
+MISSING = "picture missing or unreadable"
 ALL_OUTSIDE = "all joints outside the picture"
 FAR_OUT = 1e6  # pixels; no picture is that wide, and beyond it float32 could not tell pixels apart
 
@@ -83,15 +84,17 @@ class AnnotatedReader:
         """Yield the poses of these units."""
         counts = self._counts[split] = Counts()
         for unit in units:
+            seen = _Seen()
             for batch in self.raw.read(split, unit):
                 for dropped in batch.dropped:
                     counts.drop(dropped.reason, dropped.count, dropped.first)
                 rows, crops, visible = self._choose(batch, unit, counts)
                 if len(rows) and self.options.images:
-                    yield from self._with_pictures(batch.take(rows), crops, visible, unit, counts)
+                    yield from self._with_pictures(batch.take(rows), crops, visible, unit, counts, seen)
                 elif len(rows):
                     counts.kept += len(rows)
                     yield pose_batch(batch.take(rows), crops, visible)
+            seen.require(unit)
 
     def counts(self, split: str) -> dict[str, Any]:
         """Return the counts of what was last read of a split."""
@@ -137,13 +140,15 @@ class AnnotatedReader:
         return crops
 
     def _with_pictures(
-        self, batch: RawBatch, crops: np.ndarray, visible: np.ndarray, unit: str, counts: Counts
+        self, batch: RawBatch, crops: np.ndarray, visible: np.ndarray, unit: str, counts: Counts, seen: _Seen
     ) -> Iterator[PoseBatch]:
         if batch.pictures is None:
             raise ConfigError(f"{unit}: images: expected a dataset with pictures, found annotations alone")
         if self.options.masked and any(picture.mask is None for picture in batch.pictures):
             raise ConfigError(f"{unit}: masked: expected a dataset with masks, found pictures alone")
-        require_picture(batch.pictures, unit)
+        if not seen.look(batch.pictures):
+            counts.drop(MISSING, len(batch), f"{unit}: record {batch.frame[0]}")
+            return
         for number in np.unique(batch.sequence):
             rows = np.flatnonzero(batch.sequence == number)
             yield from self._sequence_with_pictures(batch.take(rows), crops[rows], visible[rows], unit, counts)
@@ -164,7 +169,7 @@ class AnnotatedReader:
             for row in range(start, min(start + _PICTURES_AT_A_TIME, len(batch))):
                 image = next(images)
                 if image is None:
-                    counts.drop("picture missing or unreadable", 1, f"{unit}: record {batch.frame[row]}")
+                    counts.drop(MISSING, 1, f"{unit}: record {batch.frame[row]}")
                     continue
                 stated, size = batch.picture_size[row], np.array([image.shape[1], image.shape[0]])
                 if stated.all() and (stated != size).any():
@@ -216,6 +221,27 @@ class AnnotatedReader:
         if self.options.masked:
             return np.zeros_like(shown)
         return border_colour(shown) if behind is None else cut(behind, crop, self.options.image_size)
+
+
+class _Seen:
+    """Whether a unit's pictures are there: that none is means more likely that their folder is missing than that all are broken."""
+
+    def __init__(self) -> None:
+        self.any = False
+        self.missing: Picture | None = None
+
+    def look(self, pictures: Sequence[Picture]) -> bool:
+        """Return whether any of some pictures exists."""
+        there = any_exists(pictures)
+        self.any |= there
+        if not there:
+            self.missing = self.missing or pictures[0]
+        return there
+
+    def require(self, unit: str) -> None:
+        """Raise DataError if pictures were looked for and none was there."""
+        if self.missing is not None and not self.any:
+            raise DataError(f"{unit}: expected pictures such as {self.missing.path}, found no such file")
 
 
 def _ranks(batch: RawBatch) -> np.ndarray:

@@ -185,7 +185,6 @@ def border_colour(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.median(border, axis=0).astype(np.uint8), image.shape)
 
 
-def require_picture(pictures: Sequence[Picture], unit: str) -> None:
-    """Raise DataError if none of a unit's pictures exists: more likely the folder is missing than every picture broken."""
-    if pictures and not any(path.is_file() for path in {picture.path for picture in pictures}):
-        raise DataError(f"{unit}: expected pictures such as {pictures[0].path}, found no such file")
+def any_exists(pictures: Sequence[Picture]) -> bool:
+    """Return whether the file of any of these pictures exists."""
+    return any(path.is_file() for path in dict.fromkeys(picture.path for picture in pictures))

@@ -62,7 +62,7 @@ class KeypointsJsonReader:
         return self.files[split] or self.files["train"] or ""
 
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:
-        """Yield up to 4,096 annotations at a time."""
+        """Yield up to 4,096 annotations at a time; of still cameras all, as a sequence may be anywhere in the file."""
         file = CocoJson(inside(self.root, unit, split))
         if split == "test" or self.files["val"] is not None:
             batches = file.rows(file.images)
@@ -72,23 +72,27 @@ class KeypointsJsonReader:
             images = {key for key in file.images if (str(key) in for_val) == (split == "val")}
             batches = file.rows(images, unclaimed=split == "train")
         read = (self._batch(rows, split, unit) for rows in batches)
-        if self.is_video:
-            yield from self._videos(list(read), split)
-        else:
+        if not self.is_video:
             yield from read
+            return
+        whole, names = list(read), self._names(file, split, unit)
+        # Before the others are opened: a file may take as much memory as there is.
+        del file, batches, read
+        for other, path in self.files.items():
+            if path is not None and path != unit:
+                names |= self._names(CocoJson(inside(self.root, path, other)), other, path)
+        yield from self._videos(whole, names, split)
 
-    def _videos(self, batches: Sequence[RawBatch], split: str) -> Iterator[RawBatch]:
-        """Yield all batches of a split as one, a sequence a folder, each with its pictures of all splits.
+    def _names(self, file: CocoJson, split: str, unit: str) -> set[str]:
+        """Return the paths of a file's pictures below the root."""
+        stated = f"{self.root / unit}: images"
+        return {self._name(split, image.file_name, stated) for image in file.images.values() if image.file_name}
+
+    def _videos(self, batches: Sequence[RawBatch], names: set[str], split: str) -> Iterator[RawBatch]:
+        """Yield all batches of a split as one, a sequence a folder, each with its pictures among these of all splits.
 
         Where one picture of a folder shows several people, nothing tells who is who in the others: each is a sequence alone.
         """
-        names = {
-            self._name(name, image.file_name, f"{self.root / file}: images")
-            for name, file in self.files.items()
-            if file is not None
-            for image in CocoJson(inside(self.root, file, name)).images.values()
-            if image.file_name
-        }
         cameras: dict[str, list[str]] = {}
         for name in sorted(names):
             cameras.setdefault(_folder_of(name), []).append(name)

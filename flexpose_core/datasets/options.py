@@ -60,6 +60,11 @@ class AnnotatedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     shards: Positive = 1
     """Jobs that share the conversion of a split; the cache is the same for any number."""
 
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a test split."""
+        return True
+
     def known_size(self, split: str) -> int | None:
         """Return the most poses that a split can have, or None where only reading tells."""
         return getattr(self.limit, split)
@@ -88,6 +93,10 @@ class KeypointsJsonOptions(AnnotatedOptions, frozen=True, tag_field="reader", ta
     skeleton: Literal["body15", "face68"] = "body15"
     joints: dict[str, str | tuple[str, ...]] = {}
     """From our joint names to the file's; several names stand for their mean. Joints of the same name need no entry."""
+
+    @property
+    def has_test(self) -> bool:
+        return self.test is not None
 
 
 class Mpi3dhpSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -136,6 +145,10 @@ class Human36mNpzOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag=
     train: Path = "h36m_train.npz"
     test: Path | None = None
 
+    @property
+    def has_test(self) -> bool:
+        return self.test is not None
+
 
 class SimplifiedSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Subjects of Simplified Human3.6M, as KeypointGAN splits them."""
@@ -175,6 +188,10 @@ class LspOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="lsp"):
 
 class LspExtendedOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="lsp-extended"):
     """Leeds Sports Poses Extended: training poses alone; val is held out of them."""
+
+    @property
+    def has_test(self) -> bool:
+        return False
 
 
 RealOptions = (

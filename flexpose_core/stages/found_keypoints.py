@@ -83,7 +83,8 @@ def _named_as(content: dict[str, Any], like: Path, names: list[str]) -> dict[str
     kept: dict[Any, Any] = {}
     for own, name in zip(content["annotations"], names, strict=True):
         place = own["frame"]
-        image = pictures.get(people[place].get("image_id")) if place < len(people) else None
+        wanted = people[place].get("image_id") if place < len(people) else None
+        image = pictures.get(wanted) if isinstance(wanted, int | str) else None
         if image is None or not _is_named(name, str(image.get("file_name", ""))):
             raise DataError(f"{like}: expected the file that people were read from, found another picture than {name}")
         own["image_id"] = image["id"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -163,9 +163,21 @@ class _Thinned:
             yield replace(batch.take(rows), dropped=batch.dropped)
 
 
-def dataset_options(name: str, root: Path, settings: list[str]) -> DatasetOptions:
-    """Return the options of a dataset from KEY=VALUE settings; raises ConfigError naming the key."""
-    stated: dict[str, Any] = {"reader": name, "root": str(root)}
+def dataset_options(
+    name: str,
+    root: Path,
+    settings: list[str],
+    known: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+) -> DatasetOptions:
+    """Return the options of a dataset from KEY=VALUE settings; raises ConfigError naming the key.
+
+    Parameters
+    ----------
+    known, fixed
+        Plain values that settings take the place of, and that take the place of settings.
+    """
+    stated: dict[str, Any] = {**(known or {}), "reader": name, "root": str(root)}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -174,6 +186,7 @@ def dataset_options(name: str, root: Path, settings: list[str]) -> DatasetOption
             stated[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {key}: expected a value in YAML, found {value!r}") from error
+    stated |= fixed or {}
     if name == "keypoints-json" and "train" not in stated:
         found = sorted(path.relative_to(root).as_posix() for path in root.glob("**/*.json"))
         listed = f"one of {', '.join(found[:5])}" if found else "an annotation file inside the root"

@@ -13,7 +13,6 @@ annotations have the ids that they have in `new.json`, and file names are those 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -73,7 +72,7 @@ def predict(
         split, files = "train", {"train": annotations, "val": None, "test": None}
     every = {"complete": False, "held_out": 0, "val_from": "held_out", "limit": {}, "stride": 1}
     fixed = {**files, **every, "images": True, "skeleton": skeleton}
-    options = dataset_options(READER, root, [*_stated(known), *settings, *_stated(fixed)])
+    options = dataset_options(READER, root, settings, known, fixed)
     with tempfile.TemporaryDirectory() as scratch:
         cache, counted, found = (Path(scratch) / name for name in ("people.h5", "card.json", "found.h5"))
         convert(str(root), options, split, 0, cache, counted)
@@ -97,11 +96,6 @@ def options_of(card: Path) -> dict[str, Any]:
     if reader != READER:
         raise ConfigError(f"{card}: expected a dataset of the reader {READER}, found one of {reader}")
     return options
-
-
-def _stated(options: dict[str, Any]) -> list[str]:
-    """Return options as settings: JSON is YAML, in which a name may look like something else."""
-    return [f"{key}={json.dumps(value)}" for key, value in options.items()]
 
 
 def main(arguments: list[str] | None = None) -> int:
