@@ -6,11 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from test_adaptation import files, guidance_poses, run_stage, sampled, small_generator
+from test_adaptation import energy_distance_of, files, guidance_poses, run_stage, sampled, small_generator
 
 from flexpose_core.errors import CheckpointError, ConfigError
 from flexpose_core.files import read_json
-from flexpose_core.measures.distributions import energy_distance
 from flexpose_core.models.adapters import FineTuned, LowRank, build_adapter, load_adapter
 from flexpose_core.models.discriminators import (
     IMAGE_KIND,
@@ -209,10 +208,10 @@ def test_frozen_layers_of_the_discriminator_stay_and_the_others_learn(
 
 def test_adversarial_fine_tuning_moves_towards_the_guidance(discriminators, generator, tmp_path):
     adapter, guidance = FineTuned(generator), guidance_poses(200)
-    before = energy_distance(guidance, sampled(generator, None))
+    before = energy_distance_of(guidance, sampled(generator, None))
     options = AdversarialFitOptions(steps=300, learning_rate=5e-3)
     fine_tune(options, False, adapter, discriminators[POSE_KIND], guidance, 0, tmp_path / "work", "x", None)
-    assert energy_distance(guidance, sampled(adapter.generator, None)) < 0.5 * before
+    assert energy_distance_of(guidance, sampled(adapter.generator, None)) < 0.5 * before
 
 
 def test_the_stage_asks_for_the_discriminator(files, discriminators):

@@ -17,8 +17,9 @@ from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.train_detector import DETECTOR_KIND, frames_of, pretrain_eta, train_detector
-from flexpose_core.training.both_views import mean_of_views
+from flexpose_core.training.both_views import found_in_both_views, mean_of_views
 from flexpose_core.training.checkpoint import load_weights
+from flexpose_core.training.objectives import keypoint_gan as objective
 
 
 @pytest.fixture
@@ -113,13 +114,25 @@ def test_of_chosen_frames_the_predictions_are_those_of_all(tmp_path, caches):
     np.testing.assert_allclose(found, evaluation.predict(detector, frames, CPU)[chosen], atol=1e-5)
 
 
-def test_what_is_measured_is_not_in_tensorfloat(tmp_path, caches, tensorfloat):
+def test_what_is_measured_is_not_in_tensorfloat(tmp_path, caches, tensorfloat, monkeypatch):
     detector, *_ = evaluation.load_detector(_run(caches, tmp_path), CPU)
     frames = frames_of(load_cache(caches["images"], images=True), 16, "none")
     tensorfloat.clear()  # of its training
     evaluation.predict(detector, frames, CPU)
     mean_of_views(detector, *frames.take(torch.arange(3), CPU), BODY15)
     assert tensorfloat == [False] * 3
+    # Nor is what it sees.
+    contrasts, made = [], local_contrast
+
+    def noted(*images):
+        contrasts.append(torch.backends.cudnn.allow_tf32)
+        return made(*images)
+
+    monkeypatch.setattr(objective, "local_contrast", noted)
+    frames = frames_of(load_cache(caches["images"], images=True), 16, "local")
+    evaluation.predict(detector, frames, CPU)
+    found_in_both_views(detector, frames, np.arange(3), BODY15, CPU)
+    assert contrasts == [False] * 2
 
 
 def test_frames_are_area_averaged_and_keep_their_background(caches):

@@ -263,6 +263,21 @@ def test_a_damaged_file_is_named(archive, tmp_path):
         unpack(tmp_path / "nowhere.zip", tmp_path / "out")
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_compressed_archive_is_named(archive, tmp_path, kind):
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(packed, "w", kind) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        entry = next(one for one in new.infolist() if one.filename.endswith("detector.safetensors"))
+    data = bytearray(packed.read_bytes())
+    start = entry.header_offset + 30 + len(entry.filename) + 40
+    data[start : start + 64] = bytes(64)
+    packed.write_bytes(data)
+    with pytest.raises(DataError, match="damaged"):
+        unpack(packed, tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil.txt", "cells/../../evil.txt", "./evil.txt", "a//b"])
 def test_names_that_lead_out_are_refused(archive, tmp_path, name):
     entry = {"bytes": 4, "checksum": "0" * 32}

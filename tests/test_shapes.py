@@ -5,6 +5,7 @@ import pytest
 
 from flexpose_core.errors import DataError
 from flexpose_core.geometry import from_bones, from_polar, to_bones, to_polar
+from flexpose_core.measures import shapes
 from flexpose_core.measures.shapes import (
     joint_angle_distance,
     joint_angles,
@@ -78,7 +79,9 @@ def test_collapse_is_no_pairwise_distance():
         mean_pairwise_distance(POSES[:1])
 
 
-def test_pairs_are_those_of_a_double_loop_beyond_one_chunk():
+@pytest.mark.parametrize("coordinates", [2**24, 5000, 1])
+def test_pairs_are_those_of_a_double_loop_beyond_one_chunk(monkeypatch, coordinates):
+    monkeypatch.setattr(shapes, "_COORDINATES", coordinates)
     expected = np.mean(
         [
             128 * np.linalg.norm(a - b, axis=-1).mean()

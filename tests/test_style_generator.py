@@ -75,7 +75,7 @@ def test_transfer_meets_every_layer_once_with_the_stated_widths(mapping, z):
     expected = [(f"f{k}", width) for k, width in enumerate(g.mapping_widths, 1)]
     expected += [(k, width) for k, width in enumerate(g.style_widths, 1)]
     assert transfer.seen == expected
-    assert g.n_layers == len(g.style_widths) == 6
+    assert len(g.style_widths) == 6
     assert g.style_widths == (10, 10, 10, 8, 8, 6)
     assert [style.shape for style in g.styles(g.map(z))] == [(5, width) for width in g.style_widths]
 

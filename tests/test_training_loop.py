@@ -120,6 +120,19 @@ def test_sigterm_writes_a_checkpoint_and_resumed_equals_uninterrupted(tmp_path, 
     assert_same(weights(whole), weights(resumed))
 
 
+def test_sigterm_while_the_last_picture_is_made_is_not_lost(tmp_path):
+    class Told(Regression):
+        def picture(self, random):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().picture(random)
+
+    with pytest.raises(StoppedError, match="after step 9"):
+        train(Told(), 10, "toy", 3, tmp_path, options=LoopOptions(checkpoint_seconds=1e9))
+    again = Regression()
+    train(again, 10, "toy", 3, tmp_path)
+    assert again.steps == []
+
+
 def test_the_last_checkpoint_stays_until_what_it_was_for_is_written(tmp_path):
     whole, again, anew = Regression(), Regression(), Regression()
     train(whole, 10, "toy", 3, tmp_path / "fit")

@@ -80,15 +80,6 @@ def mmd_squared(first: np.ndarray, second: np.ndarray, widths: tuple[float, ...]
     return total / len(widths)
 
 
-def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Return 2 E|x - y| - E|x - x'| - E|y - y'|, unbiased (Székely & Rizzo 2013, Eq. 2).
-
-    Distances are between whole poses, (N, K, 2) and (M, K, 2) in 0..1, in px at 128.
-    """
-    x, y = pose_vectors(first), pose_vectors(second)
-    return 2 * float(cdist(x, y).mean()) - _mean_off_diagonal(cdist(x, x)) - _mean_off_diagonal(cdist(y, y))
-
-
 def density_and_coverage(real: np.ndarray, fake: np.ndarray, neighbours: int = NEIGHBOURS) -> tuple[float, float]:
     """Return density and coverage (Naeem et al. 2020, Eq. 2 and 3).
 

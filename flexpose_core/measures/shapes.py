@@ -13,7 +13,8 @@ from flexpose_core.measures import PIXELS
 from flexpose_core.skeletons import Skeleton
 
 SHAPE_SAMPLE, PAIR_SAMPLE = 5000, 1000
-_ROWS = 64
+# Distances computed at a time: so many rows, and of large sets as many as these numbers make.
+_ROWS, _COORDINATES = 64, 2**24
 
 
 def length_ratio_distance(first: np.ndarray, second: np.ndarray, skeleton: Skeleton) -> float:
@@ -67,9 +68,10 @@ def joint_angle_distance(first: np.ndarray, second: np.ndarray, skeleton: Skelet
 
 def pose_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the distance of each pose (N, K, 2) from each of (M, K, 2), the mean over joints, (N, M) in px at 128."""
+    at_once = max(1, min(_ROWS, _COORDINATES // max(second.size, 1)))
     rows = [
         np.linalg.norm(chunk[:, None] - second[None], axis=-1).mean(axis=-1)
-        for chunk in np.split(first, range(_ROWS, len(first), _ROWS))
+        for chunk in np.split(first, range(at_once, len(first), at_once))
     ]
     return PIXELS * np.concatenate(rows)
 

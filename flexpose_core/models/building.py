@@ -16,7 +16,7 @@ Network = TypeVar("Network", bound=nn.Module)
 def initialised(build: Callable[[], Network], seed: int, stream: str, device: torch.device) -> Network:
     """Build a network whose first weights depend on seed and stream alone; the global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.derive(seed, stream))
+        torch.default_generator.manual_seed(seeds.derive(seed, stream))
         network = build()
     return channels_last(network.to(device))
 

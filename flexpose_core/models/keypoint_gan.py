@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flexpose_core.options.detector import DetectorArchitecture, Widths
+from flexpose_core.rendering.contrast import silhouette
 
 _RGB = 3
 _NEAR_LEVELS = 2  # of a U-Net: what these see is near
-_SILHOUETTE_CONTRAST = 0.15  # a pixel that differs this much from its background, of a range of 2, is 40 % person
 _PERSON_COLOUR_GAIN = 1.1  # tanh times this reaches pure white and black with a gradient left
 
 
@@ -72,7 +72,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, reach: float = 1.0) -> Tensor:
         """Map images; `reach`, 0..1, is how much of what the levels beyond the second say is heard: at 0 a pixel of the output
-        depends on those up to 6 pixels away alone."""
+        depends on a window of 13 alone, from 6 or 7 pixels before it on, as its place is even or odd."""
         levels = [self.first(x)]
         for fall in self.falls:
             levels.append(fall(levels[-1]))
@@ -100,8 +100,7 @@ class ImageToSkeleton(nn.Module):
             self.net.last.weight.mul_(0.3)
 
     def forward(self, difference: Tensor) -> Tensor:
-        silhouette = 1 - torch.exp(difference.square().sum(1, keepdim=True) / (-2 * _SILHOUETTE_CONTRAST**2))
-        x = torch.cat([difference, silhouette], 1)
+        x = torch.cat([difference, silhouette(difference)], 1)
         if self.symmetric:
             seen, mirrored = self.net(torch.cat([x, x.flip(3)]), self.reach).float().chunk(2)
             x = (seen + mirrored.flip(3)) / 2

@@ -170,7 +170,7 @@ def load_vgg16(weights: str, allow_download: bool, seed: int) -> tuple[Vgg16Feat
     """
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(_VGG_URL).name
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.derive(seed, "vgg16"))
+        torch.default_generator.manual_seed(seeds.derive(seed, "vgg16"))
         trunk = vgg16_trunk()
     if weights == "random" or (weights == "auto" and not cached.exists()):
         return Vgg16Features(trunk), "random"

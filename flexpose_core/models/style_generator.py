@@ -155,10 +155,8 @@ class StyleGenerator(nn.Module):
 
     Attributes
     ----------
-    n_layers
-        Number of style layers; layer 1 is the coarsest.
     style_widths
-        Width of each layer's style code, the output of A_l.
+        Width of each style layer's code, the output of A_l; layer 1 is the coarsest.
     mapping_widths
         Width of the output of each layer of f; for kind "pose" the last is 2K: a pose about the image's centre.
     """
@@ -181,7 +179,6 @@ class StyleGenerator(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.style_widths = tuple(layer.inputs for layer in layers)
         self.mapping_widths = self.f.widths
-        self.n_layers = len(layers)
         self.affines = nn.ModuleList(
             _style_affine(self.f.width_of_w, width, as_stylegan) for width in self.style_widths
         )

@@ -1,9 +1,8 @@
 """Annotation sets without a generator: what an adapted generator must beat.
 
-Every function takes poses (N, K, 2) in 0..1 and returns as many as asked for, float32, in no particular order. The
-shots may include their mirror images: whether a baseline gets the symmetry that FlexPose gets is for the guidance to
-say. As in the sets of *Direct* and *FlexPose*, the guidance (the pose-mixup) is part of every set but the unadapted
-source's.
+Poses are (N, K, 2) in 0..1, in no particular order. The shots may include their mirror images: whether a baseline gets the
+symmetry that FlexPose gets is for the guidance to say. As in the sets of *Direct* and *FlexPose*, the guidance (the pose-mixup)
+is part of every set but the unadapted source's.
 """
 
 from __future__ import annotations
@@ -111,8 +110,9 @@ def kernel_density(
     """Return draws from a Gaussian kernel density estimate on the shots (`scipy.stats.gaussian_kde`).
 
     A dozen shots do not span the space of poses: the kernels lie in the r dimensions that they do span, and the width h
-    follows Scott's rule M^(-1 / (r + 4)) or Silverman's. Kernels of the shots' own covariance widen it by 1 + h²; draws
-    are brought back about the mean by its root, so that the variance is the shots' (Silverman & Young 1987, section 2).
+    follows Scott's rule M^(-1 / (r + 4)) or Silverman's. Kernels of the shots' own covariance widen what the shots themselves
+    have, (M - 1) / M of it, by h²; draws are brought back about the mean by the root of the sum, so that their variance is the
+    unbiased estimate from the shots, as in `affine` and `pca_gaussian` (Silverman & Young 1987, section 2).
     """
     # Imported where it is used, as that takes longer than composing any other set.
     from scipy.stats import gaussian_kde
@@ -122,7 +122,8 @@ def kernel_density(
     _, spreads, directions = np.linalg.svd(vectors, full_matrices=False)
     directions = directions[spreads > _FLAT * spreads[0]]
     estimate = gaussian_kde((vectors @ directions.T).T, bw_method=bandwidth)
-    drawn = estimate.resample(count, seed=rng).T / np.sqrt(1 + estimate.factor**2)
+    widened = 1 - 1 / len(shots) + estimate.factor**2
+    drawn = estimate.resample(count, seed=rng).T / np.sqrt(widened)
     return mean + (drawn @ directions).reshape(count, *mean.shape)
 
 

@@ -74,6 +74,12 @@ class PoseSet:
     def __len__(self) -> int:
         return len(self.poses)
 
+    @property
+    def pictures_checksum(self) -> str:
+        """Which images and backgrounds these are, which of them belong together, and which are of one sequence."""
+        places = () if self.background is None else (self.background.tobytes(),)
+        return digest(self.image_checksum.encode(), self.sequence.tobytes(), *places)
+
 
 def plain_batch(poses: np.ndarray, clip: str | np.ndarray = "", first: int = 0) -> PoseBatch:
     """Wrap poses without a camera, such as generated ones, all joints visible and numbered from `first`."""

@@ -17,6 +17,11 @@ _LEAST_SPREAD = 0.06  # flat surfaces are not made to look rough
 _FAINT = 1e-3
 
 
+def silhouette(difference: Tensor) -> Tensor:
+    """Return how much of each pixel is subject, (B, 1, S, S) in 0..1, of images minus their backgrounds (B, 3, S, S)."""
+    return 1 - torch.exp(difference.square().sum(1, keepdim=True) / (-2 * _SILHOUETTE_CONTRAST**2))
+
+
 def local_contrast(images: Tensor, backgrounds: Tensor) -> Tensor:
     """Return the subject alone on grey, each pixel against the mean and spread of the subject around it.
 
@@ -33,14 +38,12 @@ def local_contrast(images: Tensor, backgrounds: Tensor) -> Tensor:
     -------
     (B, 3, S, S) in -1..1; where an image is its background, `GROUND`.
     """
-    difference = (images - backgrounds).square().sum(1, keepdim=True)
-    silhouette = 1 - torch.exp(difference / (-2 * _SILHOUETTE_CONTRAST**2))
     # Closed: single pixels that happen to be as the background is are of the subject as well.
-    silhouette = -F.max_pool2d(-F.max_pool2d(silhouette, 3, 1, 1), 3, 1, 1)
-    weight = _blurred(silhouette) + _FAINT
-    off = images - _blurred(silhouette * images) / weight
-    spread = (_blurred(silhouette * off.square().mean(1, keepdim=True)) / weight).sqrt()
-    return silhouette * ((_GAIN * off / (spread + _LEAST_SPREAD)).clamp(-1, 1) - GROUND) + GROUND
+    subject = -F.max_pool2d(-F.max_pool2d(silhouette(images - backgrounds), 3, 1, 1), 3, 1, 1)
+    weight = _blurred(subject) + _FAINT
+    off = images - _blurred(subject * images) / weight
+    spread = (_blurred(subject * off.square().mean(1, keepdim=True)) / weight).sqrt()
+    return subject * ((_GAIN * off / (spread + _LEAST_SPREAD)).clamp(-1, 1) - GROUND) + GROUND
 
 
 def _blurred(images: Tensor) -> Tensor:

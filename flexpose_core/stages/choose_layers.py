@@ -36,7 +36,7 @@ from flexpose_core.models.transfer import parse_layers
 from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions, SetOfLayers, layers_text
 from flexpose_core.poses.guidance import energy_score
 from flexpose_core.skeletons import skeleton_named
-from flexpose_core.stages.few_shot import enrich, joints_of, pair
+from flexpose_core.stages.few_shot import enrich, observed_joints, pair
 from flexpose_core.stages.mixing import mix
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.adaptation import AdaptationObjective, cache_features
@@ -186,7 +186,7 @@ class _Fold:
         random = streams.torch_generator(self.seed, f"{_STAGE}/score", self.number)
         width = self.generator.architecture.latent_width
         z = torch.randn(self.options.layer_search.samples, width, generator=random)
-        return joints_of(self.observer, z.to(self.device), adapter)
+        return observed_joints(self.observer, z.to(self.device), adapter)
 
 
 def _summary(

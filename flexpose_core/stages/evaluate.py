@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 
@@ -26,7 +25,7 @@ from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write_png
 from flexpose_core.stages.measure_poses import gathered, measured, read_parts
 from flexpose_core.stages.train_detector import DETECTOR_KIND, DetectorOptions, frames_of
-from flexpose_core.training.checkpoint import load_into, load_weights, read_header
+from flexpose_core.training.checkpoint import architecture_in, load_into, load_weights, read_header
 from flexpose_core.training.objectives.keypoint_gan import Frames
 
 _BATCH = 256
@@ -87,7 +86,9 @@ def evaluate(
             raise DataError(
                 f"{path}: expected skeleton {skeleton} as in {detector_weights}, found {split.skeleton.name}"
             )
-        predicted = predict(detector, frames_of(split, architecture.size, architecture.contrast), device)
+        # Each is looked at once: decoded beforehand, they would only take memory.
+        frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
+        predicted = predict(detector, frames, device)
         metrics[name] = detection_metrics(predicted, split.poses, split.visibility, split.skeleton)
         metrics[f"{name}_floor"] = mean_pose_floor(
             reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton
@@ -102,9 +103,7 @@ def load_detector(
 ) -> tuple[Detector, SkeletonToImage | None, DetectorArchitecture, str]:
     """Return Φ and η as one network, Ψ if it was trained, their architecture and the skeleton's name."""
     tensors, header = load_weights(weights, DETECTOR_KIND)
-    stated = dict(header["architecture"])
-    skeleton = stated.pop("skeleton")
-    architecture = msgspec.convert(stated, DetectorArchitecture)
+    architecture, skeleton = architecture_in(header, DetectorArchitecture, weights)
     detector = Detector(ImageToSkeleton(architecture), SkeletonToKeypoints(architecture))
     psi = SkeletonToImage(architecture) if any(name.startswith("psi.") for name in tensors) else None
     for prefix, network in (("detector.", detector), ("psi.", psi)):

@@ -45,11 +45,11 @@ def pair(
     pool = max(options.pool, len(guidance)) if assigned else len(guidance)
     z = torch.randn(pool, width, generator=streams.torch_generator(seed, "adapt/pool", *steps))
     if assigned:
-        return z[torch.as_tensor(assigned_pairs(guidance, joints_of(observer, z.to(device), None)))]
+        return z[torch.as_tensor(assigned_pairs(guidance, observed_joints(observer, z.to(device), None)))]
     return z[torch.as_tensor(random_pairs(len(guidance), pool, seeds.rng(seed, "adapt/pairs", *steps)))]
 
 
-def joints_of(observer: Observer, z: Tensor, adapter: AnyAdapter | None) -> np.ndarray:
+def observed_joints(observer: Observer, z: Tensor, adapter: AnyAdapter | None) -> np.ndarray:
     """Return the joints (N, K, 2) in 0..1 of g_t(z), as Γ's observer reads them; of g_s(z) without an adapter."""
     with torch.inference_mode():
         return torch.cat([observer.joints(chunk, adapter) for chunk in z.split(CHUNK)]).cpu().numpy()

@@ -16,11 +16,13 @@ import argparse
 import copy
 import hashlib
 import json
+import lzma
 import math
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -80,7 +82,7 @@ def _read_manifest(opened: zipfile.ZipFile, archive: Path) -> Manifest:
     if MANIFEST not in opened.namelist():
         raise DataError(f"{archive}: expected an exported cell with {MANIFEST}, found none")
     with opened.open(MANIFEST) as file:
-        text = file.read(_LARGEST_MANIFEST + 1)
+        text = _read(file, _LARGEST_MANIFEST + 1, f"{archive}: {MANIFEST}")
     if len(text) > _LARGEST_MANIFEST:
         raise DataError(f"{archive}: {MANIFEST}: expected at most {_LARGEST_MANIFEST} bytes, found more")
     try:
@@ -101,7 +103,7 @@ def _check_names(names: list[str], manifest: Manifest, archive: Path) -> None:
 def _copy(source: IO[bytes], path: Path, entry: Entry, what: str) -> None:
     state, size = hashlib.blake2b(digest_size=16), 0
     with atomic_path(path) as partial, open(partial, "wb") as file:
-        while piece := source.read(PIECE):
+        while piece := _read(source, PIECE, what):
             size += len(piece)
             if size > entry.bytes:
                 raise DataError(f"{what}: expected {entry.bytes} bytes, found more")
@@ -112,6 +114,14 @@ def _copy(source: IO[bytes], path: Path, entry: Entry, what: str) -> None:
                 f"{what}: damaged: expected {entry.bytes} bytes with checksum {entry.checksum}, "
                 f"found {size} with {state.hexdigest()}"
             )
+
+
+def _read(source: IO[bytes], size: int, what: str) -> bytes:
+    """Read a piece of an entry; what it was compressed with says in ways of its own that it is damaged."""
+    try:
+        return source.read(size)
+    except (zlib.error, lzma.LZMAError, OSError) as error:
+        raise DataError(f"{what}: damaged: {one_line(error)}") from error
 
 
 def replay(
@@ -150,7 +160,8 @@ def replay(
     out = folder / "replayed"
     inputs: dict[str, Any] = files
     evaluate(
-        grid.config.detector,
+        # On what there is here, whatever the cell was made on.
+        msgspec.structs.replace(grid.config.detector, device="auto"),
         grid.cell_params(run.name),
         **inputs,
         out_metrics=out / "metrics.json",

@@ -116,7 +116,7 @@ def train_animated(
             *(msgspec.json.encode(own).decode() for own in shaping),
             *(digest(array.tobytes()) for array in (prior, people.poses, people.images)),
             *([digest(others[placed_cache].poses.tobytes())] if placed_cache is not None else []),
-            str(pictures.image_checksum),
+            pictures.pictures_checksum,
             str(eta_header["checksum"]),
             *(["renewed"] if renewed else []),
         ]

@@ -21,7 +21,7 @@ from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.poses.pool import complete_poses
 from flexpose_core.stages.train_detector import frames_of
 from flexpose_core.stamp import code_stamp
-from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
+from flexpose_core.training.checkpoint import architecture_in, load_into, load_weights, save_weights
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.cycle_gan import CycleGanObjective
 from flexpose_core.training.objectives.eta import PosePrior
@@ -62,7 +62,7 @@ def train_cycle_gan(
     frames = frames_of(pictures, options.size, "none")
     objective = build_objective(options, frames, PosePrior(complete, skeleton, device), seed)
     shaping = msgspec.json.encode(msgspec.structs.replace(options, device="auto")).decode()
-    identity = "\n".join([code_stamp(__name__), shaping, digest(complete.tobytes()), pictures.image_checksum])
+    identity = "\n".join([code_stamp(__name__), shaping, digest(complete.tobytes()), pictures.pictures_checksum])
     train(objective, options.steps, _STAGE, seed, work, identity, loop)
     description = {**msgspec.json.decode(msgspec.json.encode(architecture)), "skeleton": skeleton.name}
     save_weights(out_weights, objective.average.module.state_dict(), KIND, description, {"seed": seed})
@@ -73,7 +73,7 @@ def build_objective(options: CycleGanOptions, frames: Frames, prior: PosePrior, 
     architecture = options.architecture()
     widths = architecture.discriminator_widths
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.derive(seed, _STAGE))
+        torch.default_generator.manual_seed(seeds.derive(seed, _STAGE))
         networks = {
             "painter": SkeletonToPerson(architecture),
             "finder": PersonToSkeleton(architecture),
@@ -102,9 +102,7 @@ def poses_apart(poses: PoseSet, path: Path, held_out: int, seed: int) -> tuple[n
 def load_painter(weights: Path, device: torch.device) -> tuple[SkeletonToPerson, CycleGanArchitecture, str]:
     """Return G, its architecture and the skeleton's name."""
     tensors, header = load_weights(weights, KIND)
-    stated = dict(header["architecture"])
-    skeleton = stated.pop("skeleton")
-    architecture = msgspec.convert(stated, CycleGanArchitecture)
+    architecture, skeleton = architecture_in(header, CycleGanArchitecture, weights)
     both = nn.ModuleDict({"painter": SkeletonToPerson(architecture), "finder": PersonToSkeleton(architecture)})
     load_into(both, tensors, weights)
     painter: Any = channels_last(both["painter"].to(device)).eval()

@@ -134,7 +134,7 @@ def train_detector(
         if shots is None:
             raise DataError(f"detector: expected shots for supervision {supervision!r}, found none")
         labelled, labels = labelled_frames(shots, pictures, frames, options, device), supervision
-    checksums = digest(complete.tobytes()), pictures.image_checksum, eta_header["checksum"]
+    checksums = digest(complete.tobytes()), pictures.pictures_checksum, eta_header["checksum"]
     identity = _identity(
         options, *checksums, labels, "" if shots is None else digest(load_cache(shots).poses.tobytes())
     )

@@ -19,7 +19,9 @@ def found_in_both_views(
 ) -> np.ndarray:
     """Return the mean of what is found in each image and in its mirror image, mirrored back: (n, K, 2) float32 in 0..1."""
     batches = torch.from_numpy(rows).split(_BATCH)
-    return np.concatenate([mean_of_views(detector, *frames.take(some, device), skeleton) for some in batches])
+    # Taking the frames too: their contrast is made by convolutions.
+    with single_precision():
+        return np.concatenate([mean_of_views(detector, *frames.take(some, device), skeleton) for some in batches])
 
 
 @torch.no_grad()

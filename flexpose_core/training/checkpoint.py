@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from flexpose_core.errors import CheckpointError, OutputError
+from flexpose_core.errors import CheckpointError, ConfigError, OutputError
 from flexpose_core.files import atomic_path, digest
 
 FORMAT = "flexpose-weights-2"
+
+Architecture = TypeVar("Architecture", bound=msgspec.Struct)
 
 
 def save_weights(
@@ -98,6 +101,22 @@ def read_header(path: str | Path) -> dict[str, Any]:
         return {key: header[key] for key in ("format", "kind", "architecture", "extra", "checksum")}
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: expected a {FORMAT} header, found a foreign safetensors file") from error
+
+
+def architecture_in(header: dict[str, Any], options: type[Architecture], path: str | Path) -> tuple[Architecture, str]:
+    """Return the architecture that a header states, and the name of the skeleton that stands beside it.
+
+    Raises
+    ------
+    CheckpointError
+        If these are not what this version of the network has.
+    """
+    stated = dict(header["architecture"])
+    skeleton = stated.pop("skeleton", None)
+    try:
+        return msgspec.convert(stated, options), msgspec.convert(skeleton, str)
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise CheckpointError(f"{path}: expected the architecture of a {header['kind']}, found {error}") from error
 
 
 def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:

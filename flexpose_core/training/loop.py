@@ -139,7 +139,8 @@ def train(
             if saving:
                 checkpoints.save(objective, step + 1, health)
                 saved_at = time.monotonic()
-            if stop:
+            # After the last step nobody would notice later that it came while a picture was made, or the checkpoint written.
+            if stop or (last and told_to_stop.is_set()):
                 raise StoppedError(
                     f"{stage}: told to stop after step {step}; the same command goes on from {checkpoints.state}"
                 )

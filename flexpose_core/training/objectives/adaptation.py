@@ -52,6 +52,7 @@ class AdaptationObjective:
         features: list[Tensor] | None = None,
     ) -> None:
         self.transfer, self.observer, self.options, self.skeleton = transfer, observer, options, skeleton
+        self.mixed = options.mixed_precision and options.perceptual.kind != "pose"
         self.device = next(transfer.parameters()).device
         self.z, self.poses = z.to(self.device), guidance.to(self.device)
         self.targets = []
@@ -129,6 +130,12 @@ def warm_cosine(step: int, steps: int) -> float:
 
 def cache_features(observer: Observer, poses: Tensor) -> list[Tensor]:
     """Return Γ(α(t)) of the guidance poses (E, K, 2), a level a tensor."""
+    levels: list[Tensor] = []
     with torch.no_grad():
-        chunks = [observer.guidance(chunk) for chunk in poses.split(_CHUNK)]
-    return [torch.cat(level) for level in zip(*chunks, strict=True)]
+        for place in range(0, len(poses), _CHUNK):
+            features = observer.guidance(poses[place : place + _CHUNK])
+            # All at once, and not put together from their parts: they may be gigabytes.
+            levels = levels or [level.new_empty(len(poses), *level.shape[1:]) for level in features]
+            for level, part in zip(levels, features, strict=True):
+                level[place : place + len(part)] = part
+    return levels

@@ -36,7 +36,7 @@ class PosePrior:
 
 
 def keypoint_error(predicted: Tensor, truth: Tensor, flip: Tensor, own_labels: float) -> Tensor:
-    """Return the mean squared distance of keypoints, in units of half the image, under the better of two labellings.
+    """Return the mean squared error of keypoints' coordinates, in units of half the image, under the better of two labellings.
 
     A one-channel skeleton image does not tell left from right. Where both are as likely, the plain squared error is
     least at the mean of the two, on the body's midline, and limbs collapse. The lower of the errors under both

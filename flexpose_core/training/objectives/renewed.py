@@ -15,6 +15,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
+from flexpose_core.devices import single_precision
 from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.animation import RenewalOptions
 from flexpose_core.options.detector import SupervisionOptions
@@ -108,7 +109,8 @@ class RenewedObjective(AnimatedObjective):
         labelled, poses = self.labelled, found[rng.integers(len(found), size=self.renewal.animated)]
         seen, drawn = [], []
         for some in np.array_split(poses, -(-len(poses) // _BATCH)):
-            images, backgrounds, taken = labelled.animate(some, 1.0, rng)
+            with single_precision():
+                images, backgrounds, taken = labelled.animate(some, 1.0, rng)
             seen.append(mean_of_views(self.average.module, images, backgrounds, labelled.skeleton))
             drawn.append(taken.cpu().numpy())
         return np.concatenate(seen), np.concatenate(drawn)
