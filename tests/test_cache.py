@@ -53,6 +53,19 @@ def test_round_trip(tmp_path, images):
         np.testing.assert_array_equal(loaded.backgrounds[loaded.background][:, 0, 0, 0], loaded.subject)
 
 
+def test_pictures_are_the_same_only_with_their_places(tmp_path):
+    """Trainings resume on the same pictures: before the same backgrounds, and in the same sequences."""
+    written(tmp_path / "a.h5", images=True)
+    held = load_cache(tmp_path / "a.h5", images=True)
+    known = held.pictures_checksum
+    assert known == load_cache(tmp_path / "a.h5", images=True).pictures_checksum
+    for name in ("background", "sequence"):
+        other = replace(held, **{name: getattr(held, name)[::-1].copy()})
+        assert (getattr(other, name) != getattr(held, name)).any()
+        assert other.pictures_checksum != known
+        assert other.image_checksum == held.image_checksum
+
+
 def test_many_images_stay_in_the_file(tmp_path, monkeypatch):
     written(tmp_path / "a.h5", images=True)
     held = load_cache(tmp_path / "a.h5", images=True)

@@ -18,7 +18,7 @@ from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.train_detector import DETECTOR_KIND, frames_of, pretrain_eta, train_detector
 from flexpose_core.training.both_views import found_in_both_views, mean_of_views
-from flexpose_core.training.checkpoint import load_weights
+from flexpose_core.training.checkpoint import load_weights, save_weights
 from flexpose_core.training.objectives import keypoint_gan as objective
 
 
@@ -112,6 +112,15 @@ def test_of_chosen_frames_the_predictions_are_those_of_all(tmp_path, caches):
     chosen = np.array([7, 2, 7])
     found = evaluation.predict(detector, frames, CPU, chosen)
     np.testing.assert_allclose(found, evaluation.predict(detector, frames, CPU)[chosen], atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"unheard_of": 1}, {"skeleton": None}, {"size": "large"}])
+def test_a_detector_of_another_version_is_named(tmp_path, caches, change):
+    tensors, header = load_weights(_run(caches, tmp_path), DETECTOR_KIND)
+    other = tmp_path / "other.safetensors"
+    save_weights(other, tensors, DETECTOR_KIND, header["architecture"] | change)
+    with pytest.raises(CheckpointError, match=r"other\.safetensors: expected the architecture of a keypoint_detector, found"):
+        evaluation.load_detector(other, CPU)
 
 
 def test_what_is_measured_is_not_in_tensorfloat(tmp_path, caches, tensorfloat, monkeypatch):

@@ -10,6 +10,7 @@ import zipfile
 import msgspec
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import ROOT
 
@@ -152,7 +153,9 @@ def test_placed_poses_go_along_where_a_run_has_them(placed):
     assert taken == (expected if placed else set())
 
 
-def test_another_figure_is_told(archive, tmp_path, capsys):
+def with_metrics(archive, folder, change):
+    """An archive whose metrics were changed by someone who means it."""
+
     def other_figure(name, data):
         if name == "manifest.json":
             manifest = json.loads(data)
@@ -161,14 +164,34 @@ def test_another_figure_is_told(archive, tmp_path, capsys):
             return json.dumps(manifest)
         return path.read_bytes() if name == metrics else data
 
-    metrics, path = f"cells/{RUN}/metrics.json", tmp_path / "metrics.json"
+    metrics, path = f"cells/{RUN}/metrics.json", folder / "metrics.json"
     with zipfile.ZipFile(archive) as opened:
         changed = json.loads(opened.read(metrics))
-    del changed["checksum"]  # so that it is sealed again, by someone who means it
-    before = changed["test"]["as_is"]["mse"]
-    changed["test"]["as_is"]["mse"] = np.nextafter(before, 0)
+    del changed["checksum"]  # so that it is sealed again
+    change(changed)
     write_json(path, changed)
-    assert replay.main([str(rewritten(archive, tmp_path / "other.zip", other_figure))]) == 2
+    return rewritten(archive, folder / "other.zip", other_figure), changed
+
+
+def test_a_cell_made_on_a_gpu_is_evaluated_where_there_is_none(archive, tmp_path, monkeypatch):
+    def on_a_gpu(metrics):
+        metrics["origin"]["options"]["detector"]["device"] = "cuda"
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    other, stated = with_metrics(archive, tmp_path, on_a_gpu)
+    before, after = replay.replay(other, tmp_path / "out")
+    assert before["origin"] == stated["origin"]
+    assert list(replay.differences(before, after)) == []
+
+
+def test_another_figure_is_told(archive, tmp_path, capsys):
+    def a_bit_less(metrics):
+        metrics["test"]["as_is"]["mse"] = np.nextafter(metrics["test"]["as_is"]["mse"], 0)
+
+    with zipfile.ZipFile(archive) as opened:
+        before = json.loads(opened.read(f"cells/{RUN}/metrics.json"))["test"]["as_is"]["mse"]
+    other, _ = with_metrics(archive, tmp_path, a_bit_less)
+    assert replay.main([str(other)]) == 2
     said = capsys.readouterr().out
     assert "1 figures differ" in said
     assert f"test.as_is.mse: expected {np.nextafter(before, 0)}, found {before}" in said

@@ -83,6 +83,11 @@ def test_found_people_have_the_ids_of_the_file_they_were_read_from(root, found, 
     assert main([str(found[0]), str(tmp_path / "x.json"), "--like", str(root[0] / "test.json")]) == 1
     assert "test.json: expected the file that people were read from, found another picture" in capsys.readouterr().err
     assert not (tmp_path / "x.json").exists()
+    # A damaged entry in the place of one that was read.
+    before["annotations"][0]["image_id"] = [1]
+    (tmp_path / "odd.json").write_text(json.dumps(before))
+    assert main([str(found[0]), str(tmp_path / "x.json"), "--like", str(tmp_path / "odd.json")]) == 1
+    assert "odd.json: expected the file that people were read from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("start", ["/", "./", "../frames/"])

@@ -76,14 +76,15 @@ class EncodedImages:
         DataError
             If one cannot be decoded, or is of another size.
         """
-        places = np.arange(len(self))[rows]
+        # A background often stands behind many images of a batch.
+        places, back = np.unique(np.arange(len(self))[rows], return_inverse=True)
         # HDF5 reads one at a time anyway; decoding runs outside Python's lock.
         if len(places) < _PARALLEL_FROM or cv2.getNumThreads() < 2:
             found = [self._decode(int(row), self.encoded(int(row))) for row in places]
         else:
             with ThreadPoolExecutor(cv2.getNumThreads()) as pool:
                 found = list(pool.map(self._decode, places, [self.encoded(int(row)) for row in places]))
-        return np.stack(found) if found else np.empty((0, self.size, self.size, 3), np.uint8)
+        return np.stack(found)[back] if found else np.empty((0, self.size, self.size, 3), np.uint8)
 
     def _decode(self, row: int, data: bytes) -> np.ndarray:
         image = decode_image(data)

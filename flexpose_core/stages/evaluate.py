@@ -86,7 +86,7 @@ def evaluate(
             raise DataError(
                 f"{path}: expected skeleton {skeleton} as in {detector_weights}, found {split.skeleton.name}"
             )
-        # Each is looked at once: decoded beforehand, they would only take memory.
+        # Looked at once: decoded beforehand, they would only take memory.
         frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
         predicted = predict(detector, frames, device)
         metrics[name] = detection_metrics(predicted, split.poses, split.visibility, split.skeleton)

@@ -68,7 +68,7 @@ def draw_painted_people(
     for path, found in ((pose_cache, own.name), (detector_weights, detected), (test, split.skeleton.name)):
         if found != skeleton:
             raise DataError(f"{path}: expected skeleton {skeleton} as in {weights}, found {found}")
-    # Only backgrounds are looked at, and those once.
+    # Few are looked at.
     frames = frames_of(split, architecture.size, "none", in_memory=0)
     rows = torch.from_numpy(seeds.rng(seed, "painted_people").integers(len(split), size=people))
     skeletons, images, backgrounds = paint(painter, poses, own, frames, rows, where)

@@ -159,9 +159,12 @@ def replay(
         raise DataError(f"{archive}: expected everything to evaluate {run.name}, found no {missing[0]}")
     out = folder / "replayed"
     inputs: dict[str, Any] = files
+    options = grid.config.detector
+    if options.device == "cuda":
+        # Which there need not be here.
+        options = msgspec.structs.replace(options, device="auto")
     evaluate(
-        # On what there is here, whatever the cell was made on.
-        msgspec.structs.replace(grid.config.detector, device="auto"),
+        options,
         grid.cell_params(run.name),
         **inputs,
         out_metrics=out / "metrics.json",
