@@ -10,7 +10,6 @@ import math
 import os
 import pstats
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -64,15 +63,19 @@ def plan(folder: Path, cells: int, profile: bool, more: list[str]) -> None:
     command += ["-m", "snakemake", "--dry-run", "--quiet", "rules", "--directory", ".", "results/many.csv", *more]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(ROOT / "config.yaml"), "many.yaml"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, check=False)
-    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    jobs = re.search(r"^total +(\d+)", done.stdout + done.stderr, re.MULTILINE)
+    start = time.perf_counter()
+    with open(folder / "said.txt", "w+") as said:
+        running = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
+        # Of this child alone; the peak of all children never falls.
+        _, status, took = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    wall, text = time.perf_counter() - start, (folder / "said.txt").read_text()
+    if running.returncode:
+        sys.exit(text)
+    spent = took.ru_utime + took.ru_stime
+    jobs = re.search(r"^total +(\d+)", text, re.MULTILINE)
     print(
-        f"{cells} cells, {jobs[1] if jobs else '?'} jobs: {spent:.1f} s CPU, {wall:.1f} s wall, {after.ru_maxrss / 1e3:.0f} MB",
+        f"{cells} cells, {jobs[1] if jobs else '?'} jobs: {spent:.1f} s CPU, {wall:.1f} s wall, {took.ru_maxrss / 1e3:.0f} MB",
         flush=True,
     )
     if profile:

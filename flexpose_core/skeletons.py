@@ -131,8 +131,9 @@ def _face() -> Skeleton:
         "outer_lips": (range(48, 60), True),
         "inner_lips": (range(60, 68), True),
     }
-    mirror = [(0, 16, 8), (17, 26, 5), (31, 35, 2), (36, 45, 4), (48, 54, 3), (55, 59, 2), (60, 64, 2)]
-    pairs = [(left + k, right - k) for left, right, count in mirror for k in range(count)] + [
+    mirror = [(0, 16, 8), (17, 26, 5), (31, 35, 2), (36, 45, 4), (48, 54, 3), (58, 56, 1), (59, 55, 1), (60, 64, 2)]
+    # On the image's left is the person's right, which comes first.
+    pairs = [(right + k, left - k) for right, left, count in mirror for k in range(count)] + [
         (41, 46),
         (40, 47),
         (67, 65),
@@ -155,8 +156,7 @@ def _face() -> Skeleton:
         name="face68",
         joints=tuple(f"p{k}" for k in range(68)),
         bones=tuple(bones),
-        # On the image's left is the person's right: the higher index of a pair is the person's left.
-        swaps=tuple((f"p{b}", f"p{a}") for a, b in pairs),
+        swaps=tuple((f"p{left}", f"p{right}") for right, left in pairs),
         root="p27",
         tree=tuple((f"p{a}", f"p{b}") for a, b in tree),
     )

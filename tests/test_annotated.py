@@ -218,6 +218,12 @@ def test_masks_paint_the_background_black(tmp_path):
     pixels = (rows + 0.5) / 128 * batches[0].crop[0, 3] + batches[0].crop[0, 1]
     assert pixels.min() > 38.5
     assert pixels.max() < 51.5
+    (tmp_path / "mask.png").unlink()
+    with pytest.raises(DataError, match=r"a: expected masks such as .*mask\.png, found no such file"):
+        read(reader, "a")
+    (tmp_path / "mask.png").write_bytes(b"no picture")
+    assert list(reader.read("train", ["a"])) == []
+    assert reader.counts("train")["dropped"]["picture or its mask missing or unreadable"] == FRAMES
     with pytest.raises(ConfigError, match="masked: expected a dataset with masks"):
         read(AnnotatedReader(FakeReader(tmp_path), options(images=True, masked=True)))
 
@@ -235,6 +241,12 @@ def test_missing_pictures_are_counted_and_a_missing_folder_is_named(tmp_path):
         read(reader)
     with pytest.raises(ConfigError, match="expected a dataset with pictures"):
         read(AnnotatedReader(FakeReader(), options(images=True)))
+
+
+def test_a_clip_may_be_called_anything(tmp_path):
+    whole = raw_batch(np.zeros((3, 15, 2)), np.arange(3), clip="a\0\udc80" + "b" * 10**6)
+    assert whole.clip.tolist() == ["a?" + "b" * 77] * 3
+    assert whole.clip.nbytes < 1000
 
 
 def test_one_missing_picture_is_counted_in_whatever_batch_it_is(tmp_path):

@@ -221,6 +221,16 @@ from flexpose_core.options.config import load_config
             "datasets.mine: expected a test split, as cells.mine is in a table, found none",
         ),
         (
+            lambda c: c["datasets"].update(
+                mine={"reader": "simplified-human36m", "root": "x", "subjects": {"train": [1, 11], "test": [11]}}
+            ),
+            "expected other subjects in test than in train, found 11 in both",
+        ),
+        (
+            lambda c: c["datasets"].update(mine={"reader": "mpi-inf-3dhp", "root": "x", "cameras": [0, 4, 0]}),
+            "cameras: expected each once, found [0, 4, 0]",
+        ),
+        (
             lambda c: c["methods"]["low-rank"]["adaptation"].update(perceptual={"kind": "pose"}, layers="auto"),
             "adaptation.perceptual: expected images to be compared, as 'low-rank' changes style layers, found 'pose'",
         ),

@@ -119,7 +119,9 @@ def test_a_detector_of_another_version_is_named(tmp_path, caches, change):
     tensors, header = load_weights(_run(caches, tmp_path), DETECTOR_KIND)
     other = tmp_path / "other.safetensors"
     save_weights(other, tensors, DETECTOR_KIND, header["architecture"] | change)
-    with pytest.raises(CheckpointError, match=r"other\.safetensors: expected the architecture of a keypoint_detector, found"):
+    with pytest.raises(
+        CheckpointError, match=r"other\.safetensors: expected the architecture of a keypoint_detector, found"
+    ):
         evaluation.load_detector(other, CPU)
 
 

@@ -99,6 +99,18 @@ def test_a_jpeg_with_much_before_its_size_is_read(tmp_path):
     assert next(read_pictures([Picture(path)])) is None
 
 
+@pytest.mark.parametrize("marker", [b"\xff\xd0", b"\xff\x01", b"\xff\x00", b"\xff\xd9"])
+def test_a_jpeg_whose_size_could_be_looked_for_in_two_places_is_not_decoded(marker):
+    # After a marker without a length a decoder finds the first size; taken for one with a length, it leads to the second.
+    def size(height, width):
+        return b"\xff\xc0\x00\x11\x08" + height.to_bytes(2) + width.to_bytes(2) + bytes(10)
+
+    first = size(32767, 32767)
+    data = b"\xff\xd8" + marker + first
+    data += bytes(4 + int.from_bytes(first[:2]) - len(data)) + size(30, 40)
+    assert footage._declared_pixels(data) == 0
+
+
 def test_a_video_of_frames_too_large_is_not_decoded(tmp_path, monkeypatch):
     path = tmp_path / "a.avi"
     out = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 48))

@@ -240,6 +240,15 @@ def test_human36m_actions_are_compared_whole_and_by_one_name(roots):
     assert len(reader.units("test")) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "option"), [("human36m", "actions"), ("penn-action", "actions"), ("simplified-human36m", "activities")]
+)
+def test_an_action_that_there_is_nothing_of_is_named(roots, name, option):
+    reader = open_reader(FORMATS[name].options_for(roots(name), **{option: ("Wlaking",)}), 0)
+    with pytest.raises(ConfigError, match=rf"{name}: {option}: expected some of \w.*, found Wlaking"):
+        reader.units("train")
+
+
 def test_human36m_cameras_are_chosen(roots):
     reader = open_reader(FORMATS["human36m"].options_for(roots("human36m"), cameras=(54138969,)), 0)
     assert len(reader.units("train")) == 2

@@ -130,6 +130,11 @@ def test_3dhp_test_rows_are_pictures_counted_from_one(tmp_path, column):
     assert sizes == {4: [2048, 2048], 5: [1920, 1080]}
 
 
+def test_3dhp_a_camera_without_frames_has_none(tmp_path):
+    write_3dhp(tmp_path, 0)
+    assert sum(map(len, read(Mpi3dhpReader(whole(tmp_path, Mpi3dhpOptions, cameras=(0,)))))) == 0
+
+
 def test_3dhp_a_wrong_cell_is_named_by_file_and_camera(tmp_path):
     cells = np.empty((14, 1), object)
     for camera in range(14):
@@ -323,6 +328,24 @@ def test_npz_rows_come_together_by_video_and_rise_by_frame(tmp_path, kind):
     assert batches[0].clip.tolist() == ["Posing"] * 3
     assert [batch.picture_size[0].tolist() for batch in batches] == [[1000, 1000], [1000, 1002]]
     assert [int(batch.subject[0]) for batch in batches] == [6, 1]
+
+
+def test_npz_cameras_named_otherwise_are_held_out_together(tmp_path):
+    names = [
+        f"s_01_act_{act:02d}_subact_01_ca_{camera:02d}/s_01_act_{act:02d}_subact_01_ca_{camera:02d}_{frame:06d}.jpg"
+        for act in range(2, 7)
+        for camera in range(1, 5)
+        for frame in (1, 6)
+    ]
+    write_npz(tmp_path, names)
+    reader = Human36mNpzReader(Human36mNpzOptions(root=str(tmp_path), held_out=0.4))
+    parts = [
+        {name for batch in reader.read(split, "h36m_train.npz") for name in batch.source} for split in ("train", "val")
+    ]
+    assert parts[0] | parts[1] == set(names)
+    acts = [{name.partition("_subact")[0] for name in part} for part in parts]
+    assert [len(act) for act in acts] == [3, 2]
+    assert not acts[0] & acts[1]
 
 
 def test_npz_a_joint_without_its_flag_is_not_annotated(tmp_path):

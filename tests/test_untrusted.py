@@ -112,6 +112,13 @@ def test_bad_mat5_is_one_line(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_scipy_takes_for_matlab_4_is_refused(tmp_path):
+    honest = mat5(matrix(6, (1, 2), NUMBERS))
+    (tmp_path / "a.mat").write_bytes(struct.pack("<5i", 50, 1, 400, 0, 2) + honest[20:])
+    with pytest.raises(DataError, match="expected a MATLAB 5 file, found another format"):
+        load_mat5(tmp_path / "a.mat", "x")
+
+
 def test_deep_nesting_and_bombs_are_refused_before_they_are_read(tmp_path, monkeypatch):
     nested = matrix(6, (1, 2), NUMBERS)
     for _ in range(2000):
@@ -182,6 +189,29 @@ def test_mat73_arrays_and_what_is_refused(tmp_path):
         }.items():
             with pytest.raises(DataError, match=message):
                 mat73_array(file, path, name)
+    with h5py.File(path, "w") as file:
+        file["scalar"] = 3.0
+        shape = {"shape": (4, 25), "chunks": (2, 25), "compression": "gzip", "dtype": "f8"}
+        honest = file.create_dataset(
+            "honest", data=np.arange(100.0).reshape(4, 25), shuffle=True, fletcher32=True, **shape
+        )
+        assert honest.id.get_num_chunks() == 2
+        bomb = file.create_dataset("bomb", **shape)
+        bomb.id.write_direct_chunk((0, 0), zlib.compress(bytes(2 * 25 * 8)))
+        bomb.id.write_direct_chunk((2, 0), zlib.compress(bytes(10**8)))
+        torn = file.create_dataset("torn", **shape)
+        torn.id.write_direct_chunk((0, 0), b"no stream")
+        file.create_dataset("other", data=np.zeros(4), chunks=(4,), compression="lzf")
+    with open_mat73(path) as file:
+        np.testing.assert_array_equal(mat73_array(file, path, "honest"), np.arange(100.0).reshape(4, 25))
+    for name, message in {
+        "scalar": "expected an array of numbers",
+        "bomb": r"bomb: expected chunks of 400 bytes, found more in that at \(2, 0\)",
+        "torn": "damaged MATLAB 7.3 file",
+        "other": "expected MATLAB's own compression, found filters",
+    }.items():
+        with pytest.raises(DataError, match=message), open_mat73(path) as file:
+            mat73_array(file, path, name)
     (tmp_path / "b.mat").write_bytes(path.read_bytes()[:900])
     with pytest.raises(DataError, match=r"b\.mat: damaged MATLAB 7\.3 file"), open_mat73(tmp_path / "b.mat"):
         pass

@@ -35,8 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_show)
     show.add_argument("--out", type=Path, default=Path("sheet.png"), help="the PNG file to write [%(default)s]")
     show.add_argument("--split", default="train", help="train, val or test [%(default)s]")
-    show.add_argument("--poses", type=int, default=48, help="how many [%(default)s]")
-    show.add_argument("--units", type=int, default=12, help="from at most so many files or sequences [%(default)s]")
+    show.add_argument("--poses", type=_count, default=48, help="how many [%(default)s]")
+    show.add_argument("--units", type=_count, default=12, help="from at most so many files or sequences [%(default)s]")
     for command in (check, show):
         command.add_argument("name", choices=sorted(CATALOGUE), metavar="NAME", help=", ".join(sorted(CATALOGUE)))
         command.add_argument("root", type=Path, metavar="ROOT", help="the unpacked original")
@@ -48,6 +48,14 @@ def _parser() -> argparse.ArgumentParser:
             help="an option of the dataset as in the configuration, the value in YAML",
         )
     return parser
+
+
+def _count(text: str) -> int:
+    """Return a number of at least 1; argparse makes of a ValueError what the user is told."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _list(_: argparse.Namespace) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flexpose_core.datasets.crops import boxes_of, common_box, crops_around, longer_sides, to_crop
-from flexpose_core.datasets.footage import any_exists, border_colour, cut, median_picture, read_pictures
+from flexpose_core.datasets.footage import border_colour, cut, median_picture, read_pictures
 from flexpose_core.datasets.options import AnnotatedOptions
 from flexpose_core.datasets.raw import Picture, RawBatch, RawReader
 from flexpose_core.errors import ConfigError, DataError
@@ -19,6 +20,7 @@ from flexpose_core.poses.images import encode_images
 _PICTURES_AT_A_TIME = 256
 OUTSIDE = "joints outside the picture"
 MISSING = "picture missing or unreadable"
+MASK_MISSING = "picture or its mask missing or unreadable"
 ALL_OUTSIDE = "all joints outside the picture"
 FAR_OUT = 1e6  # pixels; no picture is that wide, and beyond it float32 could not tell pixels apart
 
@@ -102,6 +104,10 @@ class AnnotatedReader:
             raise ConfigError(f"expected the split {split!r} to have been read before it is counted")
         return self._counts[split].summary()
 
+    @property
+    def _missing(self) -> str:
+        return MASK_MISSING if self.options.masked else MISSING
+
     def _choose(self, batch: RawBatch, unit: str, counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the rows to keep, their crops (m, 4), and which of their joints are visible (m, K)."""
         kept = np.ones(len(batch), bool)
@@ -146,8 +152,11 @@ class AnnotatedReader:
             raise ConfigError(f"{unit}: images: expected a dataset with pictures, found annotations alone")
         if self.options.masked and any(picture.mask is None for picture in batch.pictures):
             raise ConfigError(f"{unit}: masked: expected a dataset with masks, found pictures alone")
-        if not seen.look(batch.pictures):
-            counts.drop(MISSING, len(batch), f"{unit}: record {batch.frame[0]}")
+        looked_for = {"pictures": [picture.path for picture in batch.pictures]}
+        if self.options.masked:
+            looked_for["masks"] = [picture.mask for picture in batch.pictures if picture.mask is not None]
+        if not all(seen.any(kind, paths) for kind, paths in looked_for.items()):
+            counts.drop(self._missing, len(batch), f"{unit}: record {batch.frame[0]}")
             return
         for number in np.unique(batch.sequence):
             rows = np.flatnonzero(batch.sequence == number)
@@ -169,7 +178,7 @@ class AnnotatedReader:
             for row in range(start, min(start + _PICTURES_AT_A_TIME, len(batch))):
                 image = next(images)
                 if image is None:
-                    counts.drop(MISSING, 1, f"{unit}: record {batch.frame[row]}")
+                    counts.drop(self._missing, 1, f"{unit}: record {batch.frame[row]}")
                     continue
                 stated, size = batch.picture_size[row], np.array([image.shape[1], image.shape[0]])
                 if stated.all() and (stated != size).any():
@@ -224,24 +233,26 @@ class AnnotatedReader:
 
 
 class _Seen:
-    """Whether a unit's pictures are there: that none is means more likely that their folder is missing than that all are broken."""
+    """Which of a unit's files are there: that none of a kind is means rather that a folder is missing than that all are broken."""
 
     def __init__(self) -> None:
-        self.any = False
-        self.missing: Picture | None = None
+        self.there: set[str] = set()
+        self.missing: dict[str, Path] = {}
 
-    def look(self, pictures: Sequence[Picture]) -> bool:
-        """Return whether any of some pictures exists."""
-        there = any_exists(pictures)
-        self.any |= there
-        if not there:
-            self.missing = self.missing or pictures[0]
-        return there
+    def any(self, kind: str, paths: Sequence[Path]) -> bool:
+        """Return whether any of some files exists."""
+        found = any(path.is_file() for path in dict.fromkeys(paths))
+        if found:
+            self.there.add(kind)
+        else:
+            self.missing.setdefault(kind, paths[0])
+        return found
 
     def require(self, unit: str) -> None:
-        """Raise DataError if pictures were looked for and none was there."""
-        if self.missing is not None and not self.any:
-            raise DataError(f"{unit}: expected pictures such as {self.missing.path}, found no such file")
+        """Raise DataError if files of a kind were looked for and none was there."""
+        for kind, path in self.missing.items():
+            if kind not in self.there:
+                raise DataError(f"{unit}: expected {kind} such as {path}, found no such file")
 
 
 def _ranks(batch: RawBatch) -> np.ndarray:

@@ -81,6 +81,9 @@ def _declared_pixels(data: bytes) -> int:
     place = 2
     while data[:2] == b"\xff\xd8" and place + 9 < len(data) and data[place] == 0xFF:
         kind = data[place + 1]
+        # Markers without a length, on which decoders and this could part; none belongs before the size.
+        if kind in (0x00, 0x01) or 0xD0 <= kind <= 0xD9:
+            return 0
         # SOF0 to SOF15 carry the size; 0xC4, 0xC8 and 0xCC are tables.
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             return int.from_bytes(data[place + 5 : place + 7]) * int.from_bytes(data[place + 7 : place + 9])
@@ -183,8 +186,3 @@ def border_colour(image: np.ndarray) -> np.ndarray:
     """Return a picture of one colour, the median of the image's border: what a single picture tells of its background."""
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     return np.broadcast_to(np.median(border, axis=0).astype(np.uint8), image.shape)
-
-
-def any_exists(pictures: Sequence[Picture]) -> bool:
-    """Return whether the file of any of these pictures exists."""
-    return any(path.is_file() for path in dict.fromkeys(picture.path for picture in pictures))

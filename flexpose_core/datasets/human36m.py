@@ -45,6 +45,11 @@ class Human36mReader:
         if not subjects:
             raise DataError(f"{self.root}: expected subjects.{split}, found none")
         names = [name for subject in subjects for name in self._of_subject(subject)]
+        every = [] if names else [path for subject in subjects for path in self._files_of(subject)]
+        if every:
+            known = sorted({str(action_of(path.stem)) for path in every if not path.stem.startswith("_ALL")})
+            wanted = ", ".join(self.options.actions) or f"files of cameras {', '.join(map(str, self.options.cameras))}"
+            raise ConfigError(f"human36m: actions: expected some of {', '.join(known[:20])}, found {wanted}")
         if not names:
             raise DataError(f"{self.root}: expected files such as S{subjects[0]}/{PLACES[0]}/*.cdf, found none")
         if split == "test":
@@ -54,10 +59,13 @@ class Human36mReader:
         return [name for name in names if _sequence(name) in kept]
 
     def _of_subject(self, subject: int) -> list[str]:
+        paths = self._files_of(subject)
+        return [path.relative_to(self.root).as_posix() for path in paths if self._is_wanted(path.stem)]
+
+    def _files_of(self, subject: int) -> list[Path]:
         folders = [self.root / f"S{subject}" / place for place in PLACES]
         folder = next((folder for folder in folders if folder.is_dir()), None)
-        paths = sorted(folder.glob("*.cdf")) if folder else []
-        return [path.relative_to(self.root).as_posix() for path in paths if self._is_wanted(path.stem)]
+        return sorted(folder.glob("*.cdf")) if folder else []
 
     def _is_wanted(self, name: str) -> bool:
         action = action_of(name)

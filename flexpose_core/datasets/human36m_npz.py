@@ -185,7 +185,8 @@ def _read_joints(file: Npz, rows: int) -> tuple[np.ndarray, np.ndarray]:
 def _group_of(video: str) -> str:
     """Return what names a sequence whatever the camera."""
     camera = camera_of(video)
-    return video if camera is None else video.replace(str(camera), "")
+    # Or, as in the archives of some later works, ca_01 to ca_04.
+    return re.sub(r"_ca_\d+", "", video) if camera is None else video.replace(str(camera), "")
 
 
 def _subject_of(video: str) -> int | None:

@@ -104,7 +104,7 @@ class Mpi3dhpReader:
                     f"found {getattr(stored, 'shape', None)}"
                 )
             frames = TRAINING_FRAMES.get((subject, number), len(stored))
-            raw = stored.reshape(len(stored), -1, 2).astype(np.float64)
+            raw = stored.reshape(-1, len(TRAINING_JOINTS), 2).astype(np.float64)
             joints = map_joints(raw, TRAINING_JOINTS, self.sources, BODY15)
             if (subject, number) == MISLABELLED[:2]:
                 rows = joints[MISLABELLED[2]]

@@ -73,6 +73,21 @@ class AnnotatedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 Subjects = Annotated[tuple[int, ...], Meta(min_length=1)]
 
 
+def _check_once(**lists: tuple[int, ...]) -> None:
+    """Raise ValueError, of which msgspec makes an error with the key, where a list names something twice."""
+    for name, values in lists.items():
+        if len(set(values)) < len(values):
+            raise ValueError(f"{name}: expected each once, found {list(values)}")
+
+
+def _check_apart(train: tuple[int, ...], test: tuple[int, ...]) -> None:
+    """Raise ValueError where somebody is in both splits."""
+    _check_once(train=train, test=test)
+    both = sorted({*train} & {*test})
+    if both:
+        raise ValueError(f"expected other subjects in test than in train, found {both[0]} in both")
+
+
 class CocoOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="coco"):
     """COCO-2017 person keypoints. test is val2017; val is held out of train2017."""
 
@@ -105,6 +120,10 @@ class Mpi3dhpSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     train: Subjects = (1, 2, 3, 4, 5, 6, 7, 8)
     test: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
 
+    def __post_init__(self) -> None:
+        # Other people: a number of one is not that of the other.
+        _check_once(train=self.train, test=self.test)
+
 
 class Mpi3dhpOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="mpi-inf-3dhp"):
     """MPI-INF-3DHP. val is held out of the training sequences."""
@@ -113,6 +132,9 @@ class Mpi3dhpOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="mpi
     cameras: tuple[int, ...] = (0, 1, 2, 4, 5, 6, 7, 8)
     """Training cameras, 0 to 13; 11 to 13 are on the ceiling."""
     head: Literal["head", "head_top"] = "head_top"
+
+    def __post_init__(self) -> None:
+        _check_once(cameras=self.cameras)
 
 
 class SurrealOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="surreal"):
@@ -129,6 +151,9 @@ class Human36mSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     train: Subjects = (1, 5, 6, 7, 8)
     test: tuple[int, ...] = (9, 11)
 
+    def __post_init__(self) -> None:
+        _check_apart(self.train, self.test)
+
 
 class Human36mOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="human36m"):
     """Human3.6M, as D2_Positions/*.cdf with its videos. val is held out of the training sequences."""
@@ -137,6 +162,9 @@ class Human36mOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="hu
     cameras: tuple[int, ...] = (54138969, 55011271, 58860488, 60457274)
     actions: tuple[str, ...] = ()
     """By the names that S5 to S11 use, such as WalkDog; none for all."""
+
+    def __post_init__(self) -> None:
+        _check_once(cameras=self.cameras)
 
 
 class Human36mNpzOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="human36m-npz"):
@@ -155,6 +183,9 @@ class SimplifiedSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     train: Subjects = (1, 5, 6, 7, 8, 9)
     test: tuple[int, ...] = (11,)
+
+    def __post_init__(self) -> None:
+        _check_apart(self.train, self.test)
 
 
 class SimplifiedHuman36mOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="simplified-human36m"):

@@ -13,7 +13,7 @@ from flexpose_core.datasets.options import PennActionOptions
 from flexpose_core.datasets.raw import Dropped, Picture, RawBatch, raw_batch
 from flexpose_core.datasets.splits import UnitNumbers, part_of_training
 from flexpose_core.datasets.untrusted import load_mat5
-from flexpose_core.errors import DataError
+from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.skeletons import BODY15
 
 JOINTS = (
@@ -68,14 +68,20 @@ class PennActionReader:
         paths = sorted((self.root / "labels").glob("*.mat"))
         if not paths:
             raise DataError(f"{self.root / 'labels'}: expected label files such as 0001.mat, found none")
-        found = {}
+        found, known = {}, set()
         for path in paths:
             labels = load_mat5(path, "train", "action")
             value, action = np.asarray(labels["train"]), _text(labels["action"])
             if value.size != 1 or value.dtype.kind not in "iuf":
                 raise DataError(f"{path}: train: expected one number, found an array of shape {value.shape}")
+            known.add(action[:40])
             if not self.options.actions or action in self.options.actions:
                 found[path.relative_to(self.root).as_posix()] = float(value.flat[0]) == 1
+        if not found:
+            expected = ", ".join(sorted(known)[:20])
+            raise ConfigError(
+                f"penn-action: actions: expected some of {expected}, found {', '.join(self.options.actions)}"
+            )
         return found
 
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:

@@ -109,6 +109,7 @@ class RawBatch:
         return RawBatch(**columns, source=source, pictures=pictures, footage=self.footage)
 
 
+_LONGEST_CLIP = 80
 _COLUMNS = ("joints", "clip", "subject", "camera", "sequence", "frame", "picture_size")
 
 
@@ -139,6 +140,9 @@ def raw_batch(
 ) -> RawBatch:
     """Make a RawBatch in which a single value stands for all of its poses."""
     n = len(joints)
+    if isinstance(clip, str):
+        # Any text of an untrusted file; a long one would be kept once a row.
+        clip = np.full(n, clip[:_LONGEST_CLIP].replace("\0", "").encode("utf-8", "replace").decode())
     names = None
     if source is not None:
         names = np.empty(n, object)
@@ -153,7 +157,7 @@ def raw_batch(
 
     return RawBatch(
         joints=np.asarray(joints, np.float64),
-        clip=np.full(n, clip) if isinstance(clip, str) else clip,
+        clip=clip,
         subject=each(subject),
         camera=each(camera),
         sequence=each(sequence),

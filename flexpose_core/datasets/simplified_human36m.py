@@ -15,7 +15,7 @@ from flexpose_core.datasets.options import SimplifiedHuman36mOptions
 from flexpose_core.datasets.raw import NO_CAMERA, Dropped, Picture, RawBatch, raw_batch
 from flexpose_core.datasets.splits import UnitNumbers, part_of_training
 from flexpose_core.datasets.untrusted import load_mat5
-from flexpose_core.errors import DataError
+from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.skeletons import BODY15
 
 FOLDER = "human_images"
@@ -46,15 +46,15 @@ class SimplifiedHuman36mReader:
         subjects = self.options.subjects.test if split == "test" else self.options.subjects.train
         if not subjects:
             raise DataError(f"{self.root}: expected subjects.{split}, found none")
-        folders = []
-        for subject in subjects:
-            base = self.root / FOLDER / f"S{subject}" / "Landmarks"
-            # Compared whole: "Walking" also begins "WalkingDog".
-            folders += [
-                path
-                for path in sorted(base.glob("*"))
-                if path.is_dir() and re.split(r"[\s.]", path.name)[0] in self.options.activities
-            ]
+        bases = [self.root / FOLDER / f"S{subject}" / "Landmarks" for subject in subjects]
+        every = [path for base in bases for path in sorted(base.glob("*")) if path.is_dir()]
+        # Compared whole: "Walking" also begins "WalkingDog".
+        folders = [path for path in every if _activity(path) in self.options.activities]
+        if every and not folders:
+            known = ", ".join(sorted({_activity(path) for path in every}))
+            raise ConfigError(
+                f"simplified-human36m: activities: expected some of {known}, found {', '.join(self.options.activities)}"
+            )
         if not folders:
             raise DataError(
                 f"{self.root / FOLDER}: expected folders such as S{subjects[0]}/Landmarks/Walking, found none"
@@ -126,3 +126,7 @@ def _sequence(unit: str) -> str:
     """Return a unit's name without its camera, where it names one."""
     name, dot, camera = unit.rpartition(".")
     return name if dot and camera_of(camera) is not None else unit
+
+
+def _activity(folder: Path) -> str:
+    return re.split(r"[\s.]", folder.name)[0]

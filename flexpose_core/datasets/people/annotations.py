@@ -37,7 +37,7 @@ def build_pool(clips: tuple[str, ...]) -> PosturePool:
     joints, facing, heading, frame = [], [], [], []
     for name in clips:
         posture = motion.forward_kinematics(motion.densify(motion.clip_named(name).frames, IN_BETWEEN))
-        positions = np.stack([posture.positions[joint] for joint in motion.JOINTS], axis=1)
+        positions = motion.joint_positions(posture)
         joints.append((positions - posture.positions["pelvis"][:, None]) @ MOTION_TO_RIG.T)
         facing.append(facing_in_rig(posture))
         heading.append(np.full(len(positions), motion.mean_heading(posture)))

@@ -147,10 +147,9 @@ def forward_kinematics(frames: np.ndarray) -> Posture:
     return Posture(positions, rotations)
 
 
-def joint_positions(frames: np.ndarray) -> np.ndarray:
-    """Return the joints of BODY15, (F, 15, 3) in metres, for frames (F, 43)."""
-    positions = forward_kinematics(frames).positions
-    return np.stack([positions[name] for name in JOINTS], axis=1)
+def joint_positions(posture: Posture) -> np.ndarray:
+    """Return the joints of BODY15, (F, 15, 3) in metres."""
+    return np.stack([posture.positions[name] for name in JOINTS], axis=1)
 
 
 def facing(posture: Posture) -> np.ndarray:

@@ -78,7 +78,7 @@ def time_blocks(clip: motion.Clip, options: PeopleOptions) -> Block:
     stride = max(1, round(clip.fps / options.fps))
     frames = np.arange(0, len(clip.frames), stride)
     late = round(len(frames) * (1 - options.held_out))
-    early = min(late - 1, round(len(frames) * (1 - options.held_out - options.gap)))
+    early = max(0, min(late - 1, round(len(frames) * (1 - options.held_out - options.gap))))
     return Block(frames[:early], frames[early:late], frames[late:])
 
 
