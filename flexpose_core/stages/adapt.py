@@ -17,8 +17,10 @@ from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest, write_json
 from flexpose_core.geometry import inside_image
 from flexpose_core.measures.distributions import distribution_metrics
-from flexpose_core.models.adapters import FineTuned, build_adapter
+from flexpose_core.models.adapters import AnyAdapter, FineTuned, build_adapter
 from flexpose_core.models.perceptual import build_observer, features_stamp
+from flexpose_core.models.regressor import Regressor
+from flexpose_core.models.style_generator import StyleGenerator
 from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.pool import check_enough, pooled_poses
@@ -57,10 +59,9 @@ def adapt(
     """Fit τ, or what else the options say, and write it alone, with metrics and a picture.
 
     The metrics say how far the generator's joints are from the guidance before and after, of those poses that are `inside` the
-    image, as samples are, and what share that is; and what the loss of Eq. 5 is
-    on the same 256 pairs before and after, if it was fitted; nothing of the target but the shots is looked at. The
-    picture has three rows: poses of the source's generator, poses of the same latent codes after the adaptation, and the
-    shot nearest to each of these.
+    image, as samples are, and what share that is; and what the loss of Eq. 5 is on the same 256 pairs before and after, if it
+    was fitted; nothing of the target but the shots is looked at. The picture has three rows: poses of the source's generator,
+    poses of the same latent codes after the adaptation, and the shot nearest to each of these.
 
     Parameters
     ----------
@@ -101,30 +102,16 @@ def adapt(
         options = msgspec.structs.replace(options, layers=layers)
         chosen = {"layers": layers, "layer_search": search}
     transfer = build_adapter(options, generator, seed).to(device)
-    loss: dict[str, float | None] | None = None
-    if options.adversarial is not None:
+    if options.adversarial is None:
+        fitted = _fit(options, transfer, generator, regressor, guidance, seed, work, identity, loop)
+    else:
         if discriminator_weights is None or not isinstance(transfer, FineTuned):
             raise ConfigError("adaptation.adversarial: expected the discriminator of the source, found none")
-        perceptual = "discriminator"
+        mixed_precision = options.mixed_precision
         fine_tune(
-            options.adversarial,
-            options.mixed_precision,
-            transfer,
-            discriminator_weights,
-            guidance,
-            seed,
-            work,
-            identity,
-            loop,
+            options.adversarial, mixed_precision, transfer, discriminator_weights, guidance, seed, work, identity, loop
         )
-    else:
-        observer, perceptual = build_observer(options, transfer.host(generator), regressor, seed)
-        z = pair(options, observer, guidance, generator.architecture.latent_width, seed, device)
-        objective = AdaptationObjective(transfer, observer, z, torch.as_tensor(guidance), skeleton, options)
-        # Before a checkpoint is loaded.
-        loss = {"before": objective.pair_loss(_PAIRS)}
-        train(objective, objective.steps, _STAGE, seed, work, identity, loop)
-        loss["after"] = objective.pair_loss(_PAIRS)
+        fitted = {"perceptual": "discriminator", "loss": None}
 
     latent = generator.architecture.latent_width
     z = torch.randn(_MEASURED, latent, generator=streams.torch_generator(seed, "adapt/measure")).to(device)
@@ -138,9 +125,8 @@ def adapt(
     if not inside["after"].any():
         raise DataError(f"{generator_weights}: expected adapted poses inside the image, found none of {_MEASURED}")
     metrics: dict[str, Any] = {
-        "perceptual": perceptual,
+        **fitted,
         "parameters": sum(parameter.numel() for parameter in transfer.parameters()),
-        "loss": loss if loss and loss["before"] is not None else None,
         "inside": {name: float(rows.mean()) for name, rows in inside.items()},
         "before": distribution_metrics(guidance, before[inside["before"]], seed) if inside["before"].any() else None,
         "after": distribution_metrics(guidance, after[inside["after"]], seed),
@@ -151,6 +137,28 @@ def adapt(
     # Those outside last.
     shown = np.argsort(~(inside["before"] & inside["after"]), kind="stable")[:_SHOWN]
     write_png(out_picture, triptych(before[shown], after[shown], drawn.poses, skeleton))
+
+
+def _fit(
+    options: AdaptationOptions,
+    transfer: AnyAdapter,
+    generator: StyleGenerator,
+    regressor: Regressor,
+    guidance: np.ndarray,
+    seed: int,
+    work: Path,
+    identity: str,
+    loop: LoopOptions | None,
+) -> dict[str, Any]:
+    """Fit to pairs and to the distribution; return what Γ is, and the loss of Eq. 5 before and after if pairs are fitted."""
+    device, skeleton = next(transfer.parameters()).device, skeleton_named(generator.architecture.skeleton)
+    observer, perceptual = build_observer(options, transfer.host(generator), regressor, seed)
+    z = pair(options, observer, guidance, generator.architecture.latent_width, seed, device)
+    objective = AdaptationObjective(transfer, observer, z, torch.as_tensor(guidance), skeleton, options)
+    before = objective.pair_loss(_PAIRS)  # before a checkpoint is loaded
+    train(objective, objective.steps, _STAGE, seed, work, identity, loop)
+    after = objective.pair_loss(_PAIRS)
+    return {"perceptual": perceptual, "loss": None if before is None else {"before": before, "after": after}}
 
 
 def triptych(source: np.ndarray, adapted: np.ndarray, shots: np.ndarray, skeleton: Skeleton) -> np.ndarray:
