@@ -234,10 +234,6 @@ from flexpose_core.options.config import load_config
             lambda c: c["methods"]["low-rank"]["adaptation"].update(perceptual={"kind": "pose"}, layers="auto"),
             "adaptation.perceptual: expected images to be compared, as 'low-rank' changes style layers, found 'pose'",
         ),
-        (
-            lambda c: c["figures"]["figure5"].update(people=70_000),
-            "figures.figure5.people: expected at most 60500, half the annotation set of upright-studio-flexpose, found 70000",
-        ),
     ],
 )
 def test_what_cannot_work_is_named(change, message):

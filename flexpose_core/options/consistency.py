@@ -16,7 +16,6 @@ from flexpose_core.datasets.options import skeleton_of
 from flexpose_core.errors import ConfigError
 from flexpose_core.measures.detection import PCK_THRESHOLDS
 from flexpose_core.options.baselines import ONE_EACH
-from flexpose_core.options.figures import PaintedPeopleOptions
 from flexpose_core.options.generator import RegressorArchitecture
 from flexpose_core.options.grid import Cell, MethodOptions
 from flexpose_core.paper_tables import check_paper_rows
@@ -317,7 +316,6 @@ def check_figures(config: Config) -> None:
     if figures.figure5 is not None:
         adapted["figure5.cell"] = figures.figure5.cell
         figures.figure5.cycle_gan.architecture()
-        _check_painted(config, figures.figure5)
     for key, name in adapted.items():
         if name is None:
             continue
@@ -342,14 +340,3 @@ def check_figures(config: Config) -> None:
     targets = {config.cells[name].target for name in figures.figure6}
     if len(targets) > 1:
         raise ConfigError(f"config: figures.figure6: expected cells of one target, found {', '.join(sorted(targets))}")
-
-
-def _check_painted(config: Config, options: PaintedPeopleOptions) -> None:
-    """Check that at least as many poses are left to learn from as people are painted in others."""
-    cell = config.cells.get(options.cell)
-    size = cell.annotation_set_size if cell is not None else None
-    if size is not None and 2 * options.people > size:
-        raise ConfigError(
-            f"config: figures.figure5.people: expected at most {size // 2}, half the annotation set of {options.cell}, "
-            f"found {options.people}"
-        )
