@@ -55,6 +55,9 @@ EXPECTED = {
     **{(name, "picture: truncated to 0.0%"): "picture missing or unreadable" for name in PICTURES},
     **{(name, "picture: declared huge"): "picture missing or unreadable" for name in ("coco", "keypoints-json")},
     **{(name, "picture: a huge bitmap"): "picture missing or unreadable" for name in PICTURES},
+    # Whose pictures have masks.
+    ("simplified-human36m", "picture: truncated to 0.0%"): "picture or its mask missing or unreadable",
+    ("simplified-human36m", "picture: a huge bitmap"): "picture or its mask missing or unreadable",
     ("300-vw", "truncated to 0.0%"): "landmark file broken",
     ("300-vw", "noise"): "landmark file broken",
     ("300-vw", "huge numbers"): "joints far out",
