@@ -45,10 +45,11 @@ class Human36mReader:
         if not subjects:
             raise DataError(f"{self.root}: expected subjects.{split}, found none")
         names = [name for subject in subjects for name in self._of_subject(subject)]
-        every = [] if names else [path for subject in subjects for path in self._files_of(subject)]
-        if every:
-            known = sorted({str(action_of(path.stem)) for path in every if not path.stem.startswith("_ALL")})
-            wanted = ", ".join(self.options.actions) or f"files of cameras {', '.join(map(str, self.options.cameras))}"
+        stems = [] if names else [path.stem for subject in subjects for path in self._files_of(subject)]
+        known = sorted({str(action_of(stem)) for stem in stems if not stem.startswith("_ALL")})
+        if known:
+            unknown = ", ".join(action for action in self.options.actions if action not in known)
+            wanted = unknown or f"none of cameras {', '.join(map(str, self.options.cameras))}"
             raise ConfigError(f"human36m: actions: expected some of {', '.join(known[:20])}, found {wanted}")
         if not names:
             raise DataError(f"{self.root}: expected files such as S{subjects[0]}/{PLACES[0]}/*.cdf, found none")
