@@ -176,7 +176,9 @@ class Grid:
         """Return the detector's options as far as η's pretraining depends on them."""
         run = _look_up(self.pose_sets, pose_set, "pose set")
         usual = DetectorOptions()
-        options = msgspec.structs.replace(self._detector(run), gan=usual.gan, supervision=usual.supervision)
+        options = msgspec.structs.replace(
+            self._detector(run), sketches=usual.sketches, gan=usual.gan, supervision=usual.supervision
+        )
         return plain({"options": options, "seed": run.pose_seed})
 
     def detector_params(self, name: str) -> dict[str, Any]:
@@ -347,10 +349,11 @@ class Grid:
 
 def _in_use(options: DetectorOptions, method: MethodOptions) -> DetectorOptions:
     """Return the detector's options, the usual ones in the place of those that do not shape a training of this method."""
-    usual, gan, supervision = DetectorOptions(), options.gan, options.supervision
+    usual, sketches, gan, supervision = DetectorOptions(), options.sketches, options.gan, options.supervision
     alone = method.animates or method.supervision == "alone"
     if alone:
         # Of KeypointGAN's they have the average over steps.
+        sketches = usual.sketches
         gan = msgspec.structs.replace(usual.gan, average_decay=gan.average_decay)
         supervision = msgspec.structs.replace(supervision, weight=usual.supervision.weight)
         if method.animates:
@@ -360,7 +363,7 @@ def _in_use(options: DetectorOptions, method: MethodOptions) -> DetectorOptions:
         supervision = msgspec.structs.replace(supervision, steps=usual.supervision.steps, learning_rate=rate)
     else:
         supervision = usual.supervision
-    return msgspec.structs.replace(options, gan=gan, supervision=supervision)
+    return msgspec.structs.replace(options, sketches=sketches, gan=gan, supervision=supervision)
 
 
 def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:

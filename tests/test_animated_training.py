@@ -30,8 +30,8 @@ from flexpose_core.stages.train_animated import cut_out, train_animated
 from flexpose_core.stages.train_detector import pretrain_eta, untrained
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.checkpoint import load_weights
+from flexpose_core.training.frames import Frames
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective, as_seen
-from flexpose_core.training.objectives.keypoint_gan import Frames
 from flexpose_core.training.objectives.supervised import LabelledFrames
 
 assert caches

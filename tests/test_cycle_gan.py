@@ -18,10 +18,10 @@ from flexpose_core.rendering.pictures import to_uint8
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.train_cycle_gan import build_objective, load_painter, poses_apart, train_cycle_gan
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.frames import Frames
 from flexpose_core.training.health import weights_norm
 from flexpose_core.training.objectives.cycle_gan import CycleGanObjective, ImageBuffer, cycle_loss, least_squares
 from flexpose_core.training.objectives.eta import PosePrior
-from flexpose_core.training.objectives.keypoint_gan import Frames
 
 CPU = torch.device("cpu")
 SMALL = {"size": 16, "widths": (8, 16), "blocks": 1, "discriminator_widths": (8, 16), "device": "cpu"}

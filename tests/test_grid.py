@@ -272,7 +272,7 @@ def test_a_targets_own_detector_is_that_of_its_cells_alone():
 def test_pretraining_does_not_depend_on_what_follows_it():
     raw = raw_config()
     before = Grid(load_config(raw))
-    raw["detector"] = {"gan": {"steps": 7}, "supervision": {"weight": 3}}
+    raw["detector"] = {"sketches": {"steps": 7}, "gan": {"steps": 7}, "supervision": {"weight": 3}}
     after = Grid(load_config(raw))
     assert before.eta_params("upright-aligned") == after.eta_params("upright-aligned")
     assert before.detector_params("upright-aligned_s0") != after.detector_params("upright-aligned_s0")
@@ -287,6 +287,7 @@ def test_pretraining_does_not_depend_on_what_follows_it():
         ({"supervision": {"weight": 7}}, {"flexpose-pairs"}),
         ({"supervision": {"steps": 7}}, {"supervised"}),
         ({"supervision": {"learning_rate": 7e-4}}, {"supervised", "flexpose-renewed"}),
+        ({"sketches": {"steps": 7}}, {"flexpose", "flexpose-pairs"}),
         ({"gan": {"steps": 7}}, {"flexpose", "flexpose-pairs"}),
         ({"gan": {"average_decay": 0.7}}, {"flexpose", "supervised", "flexpose-pairs", "flexpose-renewed"}),
     ],

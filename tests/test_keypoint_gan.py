@@ -19,10 +19,10 @@ from flexpose_core.stages.train_detector import (
     untrained,
 )
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.frames import CompanionFrames, Frames
 from flexpose_core.training.objectives.eta import EtaObjective, PosePrior, keypoint_error
 from flexpose_core.training.objectives.keypoint_gan import (
-    CompanionFrames,
-    Frames,
+    NO_SKETCHES,
     KeypointGanObjective,
     least_squares,
     reach_at,
@@ -49,7 +49,7 @@ def small_poses(count: int, skeleton=BODY15, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0.1, 0.9, (count, len(skeleton), 2)).astype(np.float32)
 
 
-def _objective(skeleton=BODY15, **options) -> KeypointGanObjective:
+def _objective(skeleton=BODY15, sketches=NO_SKETCHES, **options) -> KeypointGanObjective:
     random = np.random.default_rng(0)
 
     def pixels(count):
@@ -63,6 +63,7 @@ def _objective(skeleton=BODY15, **options) -> KeypointGanObjective:
         prior=PosePrior(small_poses(20, skeleton), skeleton, CPU),
         size=16,
         options=KeypointGanOptions(steps=6, batch=4, **options),
+        sketches=sketches,
     )
 
 

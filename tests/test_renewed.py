@@ -17,8 +17,8 @@ from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.train_detector import untrained
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.both_views import found_in_both_views, mean_of_views
+from flexpose_core.training.frames import Frames
 from flexpose_core.training.objectives.animated import AnimatedFrames
-from flexpose_core.training.objectives.keypoint_gan import Frames
 from flexpose_core.training.objectives.renewed import (
     FoundPoses,
     RenewedFrames,

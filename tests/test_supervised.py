@@ -20,8 +20,9 @@ from flexpose_core.stages.guide import _rows
 from flexpose_core.stages.train_detector import places_of, pretrain_eta, train_detector, untrained
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.checkpoint import load_weights
+from flexpose_core.training.frames import Frames
 from flexpose_core.training.objectives.eta import DECAY, PosePrior
-from flexpose_core.training.objectives.keypoint_gan import Frames, KeypointGanObjective
+from flexpose_core.training.objectives.keypoint_gan import KeypointGanObjective
 from flexpose_core.training.objectives.supervised import (
     LabelledFrames,
     SupervisedObjective,

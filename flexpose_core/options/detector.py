@@ -88,6 +88,26 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.99
 
 
+class SketchOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How Φ and η learn from sketches of the poses, as from labelled images; for subjects that fill the hull of their joints.
+
+    Parameters
+    ----------
+    steps, learning_rate
+        From sketches alone, before KeypointGAN begins; not at all with 0 steps.
+    batch
+        Sketches a step.
+    weight
+        Of their loss beside KeypointGAN's at its first step, falling linearly to 0 at `share` of its steps.
+    """
+
+    steps: Annotated[int, Meta(ge=0)] = 0
+    learning_rate: Positive = 1e-3
+    batch: Count = 16
+    weight: NotNegative = 0.0
+    share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+
+
 class SupervisionOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How labelled images are learnt from, for methods that have them.
 
@@ -128,6 +148,7 @@ class DetectorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     contrast: Contrast = "none"
     symmetric: bool = False
     eta: EtaOptions = EtaOptions()
+    sketches: SketchOptions = SketchOptions()
     gan: KeypointGanOptions = KeypointGanOptions()
     supervision: SupervisionOptions = SupervisionOptions()
     device: Literal["auto", "cpu", "cuda"] = "auto"

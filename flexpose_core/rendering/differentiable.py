@@ -41,10 +41,10 @@ def draw_lines(
     colours = torch.as_tensor(skeleton.bone_colours, dtype=poses.dtype, device=poses.device)
     if channels == 1:
         colours = colours.new_ones(len(colours), 1)
-    x, y = _pixel_centres(poses, size)
+    x, y = pixel_centres(poses, size)
     image = poses.new_zeros(len(poses), channels, size, size)
-    for bone, colour in zip(_bones(poses, skeleton), colours, strict=True):
-        distance = _squared_distance(x, y, *bone).add(_TINY).sqrt()
+    for bone, colour in zip(bones_of(poses, skeleton), colours, strict=True):
+        distance = squared_distance(x, y, *bone).add(_TINY).sqrt()
         coverage = ((half_width - distance) * (size / LINE_SOFTNESS) + 0.5).clamp(0, 1)[:, None]
         image = image + coverage * (colour.view(1, -1, 1, 1) - image)
     return image * 2 - 1
@@ -67,13 +67,13 @@ def draw_distances(poses: Tensor, skeleton: Skeleton, size: int, decay: float) -
     -------
     (B, 1, size, size) in -1..1.
     """
-    x, y = _pixel_centres(poses, size)
+    x, y = pixel_centres(poses, size)
     differentiated = poses.requires_grad and torch.is_grad_enabled()
     with torch.no_grad():
         squared = poses.new_full((len(poses), size, size), torch.inf)
         nearest = torch.zeros(len(poses), size, size, dtype=torch.long, device=poses.device)
-        for place, bone in enumerate(_bones(poses, skeleton)):
-            to_bone = _squared_distance(x, y, *bone)
+        for place, bone in enumerate(bones_of(poses, skeleton)):
+            to_bone = squared_distance(x, y, *bone)
             if differentiated:
                 nearest.masked_fill_(to_bone < squared, place)
             squared = torch.minimum(squared, to_bone)
@@ -84,17 +84,18 @@ def draw_distances(poses: Tensor, skeleton: Skeleton, size: int, decay: float) -
         bones = torch.cat([poses[:, ends[:, 0]], poses[:, ends[:, 1]]], dim=2)
         ax, ay, bx, by = bones[batch, nearest.flatten(1)].view(len(poses), size, size, 4).unbind(-1)
         dx, dy = bx - ax, by - ay
-        squared = _squared_distance(x, y, ax, ay, dx, dy, _squared_length(dx, dy))
+        squared = squared_distance(x, y, ax, ay, dx, dy, _squared_length(dx, dy))
     return (torch.exp(-(squared + _TINY).sqrt() / decay) * 2 - 1)[:, None]
 
 
-def _pixel_centres(poses: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def pixel_centres(poses: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return x (1, 1, size) and y (1, size, 1) of the pixels' centres, in 0..1 over the image, like the poses' numbers."""
     grid = (torch.arange(size, dtype=poses.dtype, device=poses.device) + 0.5) / size
     return grid.view(1, 1, size), grid.view(1, size, 1)
 
 
-def _bones(poses: Tensor, skeleton: Skeleton) -> Iterator[tuple[Tensor, ...]]:
-    """Yield of each bone what `_squared_distance` asks for, each (B, 1, 1); computed for all of them at once."""
+def bones_of(poses: Tensor, skeleton: Skeleton) -> Iterator[tuple[Tensor, ...]]:
+    """Yield of each bone what `squared_distance` asks for beside x and y, each (B, 1, 1); computed for all of them at once."""
     ends = torch.as_tensor(skeleton.bone_ends, device=poses.device)
     start = poses[:, ends[:, 0]]
     ax, ay = start.unbind(2)
@@ -107,10 +108,10 @@ def _squared_length(dx: Tensor, dy: Tensor) -> Tensor:
     return dx * dx + dy * dy + _TINY
 
 
-def _squared_distance(
+def squared_distance(
     x: Tensor, y: Tensor, ax: Tensor, ay: Tensor, dx: Tensor, dy: Tensor, squared_length: Tensor
 ) -> Tensor:
-    """Squared distance (B, H, W) of the pixel centres to segments that begin at a and go on by d."""
+    """Return the squared distance (B, H, W) of the pixel centres to segments that begin at a and go on by d."""
     px, py = x - ax, y - ay
     along = ((px * dx + py * dy) / squared_length).clamp(0, 1)
     # Direct distances: the expanded |m|² - |s|² form cancels near the line.

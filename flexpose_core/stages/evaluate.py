@@ -26,7 +26,7 @@ from flexpose_core.rendering.pictures import enlarge, overlay_poses, tile, write
 from flexpose_core.stages.measure_poses import gathered, measured, read_parts
 from flexpose_core.stages.train_detector import DETECTOR_KIND, DetectorOptions, frames_of
 from flexpose_core.training.checkpoint import architecture_in, load_into, load_weights, read_header
-from flexpose_core.training.objectives.keypoint_gan import Frames
+from flexpose_core.training.frames import Frames
 
 _BATCH = 256
 _PICTURE_SAMPLES, _PICTURE_COLUMNS, _PICTURE_SIDE = 24, 6, 128

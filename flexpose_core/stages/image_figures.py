@@ -24,7 +24,7 @@ from flexpose_core.stages.evaluate import load_detector, predict
 from flexpose_core.stages.tabulate import read_metrics
 from flexpose_core.stages.train_cycle_gan import load_painter, poses_apart
 from flexpose_core.stages.train_detector import frames_of
-from flexpose_core.training.objectives.keypoint_gan import Frames
+from flexpose_core.training.frames import Frames
 
 _PEOPLE_COLUMNS, _PEOPLE_BANDS = 10, 2
 _FACE_COLUMNS = 8

@@ -22,10 +22,10 @@ from flexpose_core.poses.pool import complete_poses
 from flexpose_core.stages.train_detector import frames_of
 from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import architecture_in, load_into, load_weights, save_weights
+from flexpose_core.training.frames import Frames
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.cycle_gan import CycleGanObjective
 from flexpose_core.training.objectives.eta import PosePrior
-from flexpose_core.training.objectives.keypoint_gan import Frames
 
 KIND = "cycle_gan"
 _STAGE = "cycle_gan"

@@ -32,16 +32,21 @@ from flexpose_core.rendering.pictures import enlarge
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.stamp import code_stamp
 from flexpose_core.training.checkpoint import load_into, load_weights, save_weights
+from flexpose_core.training.frames import Frames, Pixels
 from flexpose_core.training.loop import LoopOptions, train
 from flexpose_core.training.objectives.eta import DECAY, EtaObjective, PosePrior
-from flexpose_core.training.objectives.keypoint_gan import Frames, KeypointGanObjective, Pixels
+from flexpose_core.training.objectives.keypoint_gan import KeypointGanObjective, reach_at
+from flexpose_core.training.objectives.sketched import SketchedFrames, SketchedObjective
 from flexpose_core.training.objectives.supervised import LabelledFrames, SupervisedObjective
+from flexpose_core.training.resuming import remove_checkpoints
 
 ETA_KIND = "keypoint_regressor"
 DETECTOR_KIND = "keypoint_detector"
 _ETA_TEST_POSES = 512
 _DECODED_AT_ONCE = 1024
 IN_MEMORY = 4_000_000_000
+SKETCHES = "sketches"
+"""What the training on sketches is called, and its folder within the detector's."""
 
 
 def pretrain_eta(
@@ -147,22 +152,46 @@ def train_detector(
         train(objective, steps, "supervised", seed, work, identity, loop)
     else:
         steps = options.gan.steps
+        prior = PosePrior(complete, poses.skeleton, device)
+        if options.sketches.steps:
+            _learn_from_sketches(Detector(phi, eta), frames, prior, options, seed, work / SKETCHES, identity, loop)
         objective = KeypointGanObjective(
             phi=phi,
             eta=eta,
             psi=psi,
             discriminator=untrained(SkeletonDiscriminator, architecture, seed, "discriminator", device),
             frames=frames,
-            prior=PosePrior(complete, poses.skeleton, device),
+            prior=prior,
             size=options.size,
             options=options.gan,
             mixed=options.mixed_precision,
             labelled=labelled,
+            sketches=options.sketches,
         )
         train(objective, steps, "keypoint_gan", seed, work, identity, loop)
 
     networks = {"detector": objective.average.module, **({} if supervision == "alone" else {"psi": psi})}
     save_detector(out_weights, networks, description, seed, steps, arithmetic(device, options.mixed_precision))
+    remove_checkpoints(work / SKETCHES)
+
+
+def _learn_from_sketches(
+    detector: Detector,
+    frames: Frames,
+    prior: PosePrior,
+    options: DetectorOptions,
+    seed: int,
+    work: Path,
+    identity: str,
+    loop: LoopOptions | None,
+) -> None:
+    """Train Φ and η on sketches of the poses, before any image is seen; Φ as near-sighted as KeypointGAN has it at first."""
+    detector.phi.reach = reach_at(0, options.gan)
+    sketched = SketchedFrames(frames, prior, options.gan.jitter, options.sketches.batch)
+    objective = SketchedObjective(
+        detector, sketched, options.gan.average_decay, options.sketches, options.mixed_precision
+    )
+    train(objective, options.sketches.steps, SKETCHES, seed, work, identity, loop)
 
 
 def save_detector(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from flexpose_core.devices import single_precision
 from flexpose_core.skeletons import Skeleton
-from flexpose_core.training.objectives.keypoint_gan import Frames
+from flexpose_core.training.frames import Frames
 
 _BATCH = 256
 

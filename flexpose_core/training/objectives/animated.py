@@ -14,8 +14,8 @@ from flexpose_core.rendering.animation import Puppets
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.rendering.pictures import enlarge
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.frames import Frames
 from flexpose_core.training.objectives.eta import DECAY, picture_rows
-from flexpose_core.training.objectives.keypoint_gan import Frames
 from flexpose_core.training.objectives.supervised import (
     LabelledFrames,
     SupervisedObjective,

@@ -26,10 +26,10 @@ from flexpose_core.options.cycle_gan import CycleGanOptions
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.eager import Adam
+from flexpose_core.training.frames import Frames
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import PosePrior, picture_rows
 from flexpose_core.training.objectives.gan_losses import require_gradients
-from flexpose_core.training.objectives.keypoint_gan import Frames
 
 _BETAS = (0.5, 0.999)
 _SHOWN = 10

@@ -8,7 +8,8 @@ One step updates, in the order of the authors' code, first Φ and Ψ, then the d
   absolute ones their median, which is often none.
 - Eq. 3: Φ(x) must look like a drawn pose to the discriminator, in the least-squares form.
 - Nothing above says which way a face turns: a Φ that sees whole images may draw all of them the other way. One that at first
-  sees the neighbourhood of each pixel alone must draw features where they are (ours; `local_share`).
+  sees the neighbourhood of each pixel alone must draw features where they are (ours; `local_share`), and one that learns from
+  sketches of the poses before and beside all this draws what stands out as it does there (ours; `SketchOptions`).
 - Φ(x) must be what its own keypoints draw, as an option of the authors' code asks: strokes, and no haze between them.
 - Section 3.2: η is pretrained on drawn poses and goes on learning, from drawn poses and from Φ's skeleton images.
 - Where some images are labelled, Φ and η also learn from these (ours).
@@ -16,8 +17,7 @@ One step updates, in the order of the authors' code, first Φ and Ψ, then the d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -33,12 +33,12 @@ from flexpose_core.models.keypoint_gan import (
     SkeletonToImage,
     SkeletonToKeypoints,
 )
-from flexpose_core.options.detector import FADE, Contrast, KeypointGanOptions
-from flexpose_core.rendering.contrast import GROUND, local_contrast
+from flexpose_core.options.detector import FADE, KeypointGanOptions, SketchOptions
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.eager import Adam
 from flexpose_core.training.flat import FlatParameters
+from flexpose_core.training.frames import CompanionFrames, Frames
 from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import (
     DECAY,
@@ -46,52 +46,8 @@ from flexpose_core.training.objectives.eta import (
     keypoint_error,
     picture_rows,
 )
+from flexpose_core.training.objectives.sketched import SketchedFrames
 from flexpose_core.training.objectives.supervised import LabelledFrames, supervision_loss
-
-
-class Pixels(Protocol):
-    """Images (N, 3, S, S) uint8 by row: a tensor, or what decodes them when they are asked for."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Images without poses, what is known of their backgrounds, each image's row in these, and its sequence (N,)."""
-
-    images: Pixels
-    backgrounds: Pixels
-    background: Tensor
-    sequence: Tensor
-    contrast: Contrast = "none"
-
-    def take(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return images and backgrounds of these rows, float in -1..1, channels last; of "local" contrast the latter are grey."""
-        images, backgrounds = (
-            pixels.to(device, non_blocking=True).float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
-            for pixels in (self.images[rows], self.backgrounds[self.background[rows]])
-        )
-        if self.contrast == "none":
-            return images, backgrounds
-        images = local_contrast(images, backgrounds).contiguous(memory_format=torch.channels_last)
-        return images, torch.full_like(images, GROUND)
-
-
-class CompanionFrames:
-    """For each frame, a frame of the same sequence, uniformly; now and then it is the same one."""
-
-    def __init__(self, sequence: Tensor) -> None:
-        _, self.index = sequence.unique(return_inverse=True)
-        self.order = torch.argsort(self.index, stable=True)
-        self.counts = torch.bincount(self.index)
-        self.starts = self.counts.cumsum(0) - self.counts
-
-    def draw(self, rows: Tensor, random: StepRandom) -> Tensor:
-        groups = self.index[rows]
-        offsets = (random.uniform(len(rows)) * self.counts[groups]).long()
-        return self.order[self.starts[groups] + torch.minimum(offsets, self.counts[groups] - 1)]
 
 
 def reconstruction_loss(
@@ -123,6 +79,9 @@ def reach_at(step: int, options: KeypointGanOptions) -> float:
     return min(1.0, max(0.0, ((step + 1) / options.steps - options.local_share) / FADE))
 
 
+NO_SKETCHES = SketchOptions()
+
+
 class KeypointGanObjective:
     """The full training; the detector that is kept is `average`, the exponential moving average of Φ and η."""
 
@@ -138,11 +97,13 @@ class KeypointGanObjective:
         options: KeypointGanOptions,
         mixed: bool = True,
         labelled: LabelledFrames | None = None,
+        sketches: SketchOptions = NO_SKETCHES,
     ) -> None:
-        self.labelled = labelled
+        self.labelled, self.sketches = labelled, sketches
         self.phi, self.eta, self.psi, self.discriminator = phi, eta, psi, discriminator
         self.frames, self.prior, self.size, self.options, self.mixed = frames, prior, size, options, mixed
         self.companions = CompanionFrames(frames.sequence)
+        self.sketched = SketchedFrames(frames, prior, options.jitter, sketches.batch)
         self.flip = torch.as_tensor(prior.skeleton.flip_permutation, device=prior.device)
         self.detector = Detector(phi, eta)
         averaging = get_ema_multi_avg_fn(options.average_decay)
@@ -191,9 +152,9 @@ class KeypointGanObjective:
         loss = options.reconstruction_weight * reconstruction + weight * adversarial
         consistency = F.mse_loss(made, redrawn.detach())
         loss = loss + options.consistency_weight * consistency
-        supervised = self._supervised(random)
+        supervised, sketched = self._supervised(random), self._sketched(step, random)
         # η and the discriminator stay out of this update; η's part of the graph is used again below.
-        self._update("generators", loss + supervised, retain=True)
+        self._update("generators", loss + supervised + sketched, retain=True)
 
         drawn = self._draw(poses)
         with mixed_precision(device, self.mixed):
@@ -206,7 +167,7 @@ class KeypointGanObjective:
             regressed = self.eta(drawn)
         regression = options.drawn_weight * keypoint_error(regressed, poses, self.flip, options.own_labels)
         regression = regression + options.estimated_weight * F.mse_loss(redrawn, made.detach())
-        self._update("eta", regression + supervised)
+        self._update("eta", regression + supervised + sketched)
         self.average.update_parameters(self.detector)
         return {
             "reconstruction": reconstruction.detach(),
@@ -215,17 +176,27 @@ class KeypointGanObjective:
             "discriminator": discrimination.detach(),
             "eta": regression.detach(),
             **({} if self.labelled is None else {"supervised": supervised.detach()}),
+            **({"sketched": sketched.detach()} if self.sketches.weight else {}),
         }
 
     def _supervised(self, random: StepRandom) -> Tensor:
         """Return the weighted loss on labelled images, 0 without them."""
         if self.labelled is None:
             return torch.zeros((), device=self.prior.device)
-        images, backgrounds, poses = self.labelled.draw(random)
+        return self.labelled.options.weight * self._labelled_loss(*self.labelled.draw(random))
+
+    def _sketched(self, step: int, random: StepRandom) -> Tensor:
+        """Return the weighted loss on sketches, 0 without them."""
+        weight = self.sketches.weight * max(0.0, 1 - step / (self.sketches.share * self.options.steps))
+        if not weight:
+            return torch.zeros((), device=self.prior.device)
+        return weight * self._labelled_loss(*self.sketched.draw(random))
+
+    def _labelled_loss(self, images: Tensor, backgrounds: Tensor, poses: Tensor) -> Tensor:
         with mixed_precision(self.prior.device, self.mixed):
             made = self.phi(images - backgrounds)
             predicted = self.eta(made)
-        return self.labelled.options.weight * supervision_loss(made, predicted, poses, self.prior.skeleton)
+        return supervision_loss(made, predicted, poses, self.prior.skeleton)
 
     def _update(self, name: str, loss: Tensor, retain: bool = False) -> None:
         """Step one optimiser on the gradient of `loss` with respect to its own parameters and nothing else."""
@@ -235,7 +206,10 @@ class KeypointGanObjective:
         self.optimisers[name].step()
 
     def picture(self, random: StepRandom) -> np.ndarray | None:
-        """Return four rows: images, Φ's skeleton images, drawings of η's keypoints, Ψ's reconstructions."""
+        """Return four rows: images, Φ's skeleton images, drawings of η's keypoints, Ψ's reconstructions.
+
+        With sketches beside, three rows of them follow, without Ψ's.
+        """
         rows = torch.linspace(0, len(self.frames.images) - 1, min(10, len(self.frames.images))).long()
         images, backgrounds = self.frames.take(rows, self.prior.device)
         detector = cast(Detector, self.average.module.eval())
@@ -244,5 +218,10 @@ class KeypointGanObjective:
             made = detector.phi(images - backgrounds)
             redrawn = self._draw(detector.eta(made))
             rebuilt = self.psi(redrawn, images - backgrounds, backgrounds)
+            pictures = [images, made, redrawn, rebuilt]
+            if self.sketches.weight:
+                images, backgrounds = self.sketched.sketch(len(rows), random)[:2]
+                made = detector.phi(images - backgrounds)
+                pictures += [images, made, self._draw(detector.eta(made))]
         self.psi.train()
-        return picture_rows([images, made, redrawn, rebuilt])
+        return picture_rows(pictures)

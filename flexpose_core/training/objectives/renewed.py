@@ -21,8 +21,8 @@ from flexpose_core.options.animation import RenewalOptions
 from flexpose_core.options.detector import SupervisionOptions
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.both_views import found_in_both_views, mean_of_views
+from flexpose_core.training.frames import Frames
 from flexpose_core.training.objectives.animated import AnimatedFrames, AnimatedObjective
-from flexpose_core.training.objectives.keypoint_gan import Frames
 
 _ALIKE = 3
 """Animated people whose found poses are nearest to one; what is missed of one of them is drawn."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Generic, Protocol, TypeVar
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from flexpose_core.devices import mixed_precision
 from flexpose_core.models.keypoint_gan import Detector
-from flexpose_core.options.detector import SupervisionOptions
+from flexpose_core.options.detector import SketchOptions, SupervisionOptions
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.streams import StepRandom
@@ -20,6 +22,16 @@ from flexpose_core.training.loop import set_learning_rate, warmup_linear
 from flexpose_core.training.objectives.eta import DECAY, picture_rows
 
 _SHOWN = 10
+
+
+class Labelled(Protocol):
+    """Where a training's labelled images come from."""
+
+    @property
+    def skeleton(self) -> Skeleton: ...
+
+    def draw(self, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images and backgrounds (B, 3, S, S) and poses (B, K, 2)."""
 
 
 class LabelledFrames:
@@ -103,15 +115,18 @@ def supervision_loss(made: Tensor, predicted: Tensor, poses: Tensor, skeleton: S
     return 4 * F.mse_loss(predicted, poses) + F.mse_loss(made, drawn)
 
 
-class SupervisedObjective:
+Source = TypeVar("Source", bound=Labelled)
+
+
+class LabelledObjective(Generic[Source]):
     """Train Φ and η on labelled images and nothing else; what is kept is `average`, their exponential moving average."""
 
     def __init__(
         self,
         detector: Detector,
-        labelled: LabelledFrames,
+        labelled: Source,
         average_decay: float,
-        options: SupervisionOptions,
+        options: SupervisionOptions | SketchOptions,
         mixed: bool,
     ) -> None:
         self.detector, self.labelled, self.options, self.mixed = detector, labelled, options, mixed
@@ -133,6 +148,10 @@ class SupervisedObjective:
         self.optimiser.step()
         self.average.update_parameters(self.detector)
         return {"supervised": loss.detach()}
+
+
+class SupervisedObjective(LabelledObjective[LabelledFrames]):
+    """Learning from annotated images."""
 
     def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return two rows: labelled images, and drawings of what is found in them."""

@@ -1,0 +1,256 @@
+"""Sketches: where subjects and parts are, against OpenCV; what a detector learns from them, and when."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from interruption import check_that_it_resumes
+from msgspec.structs import replace
+from test_detector_stages import OPTIONS, caches
+from test_keypoint_gan import CPU, NETWORKS, SMALL, _objective, small_poses
+
+from flexpose_core.models.keypoint_gan import Detector
+from flexpose_core.options.detector import DetectorArchitecture, KeypointGanOptions, SketchOptions
+from flexpose_core.rendering import sketches
+from flexpose_core.rendering.contrast import GROUND, local_contrast
+from flexpose_core.rendering.sketches import draw_sketches, parts_of
+from flexpose_core.skeletons import BODY15, FACE68, SKELETONS
+from flexpose_core.stages import train_detector
+from flexpose_core.stages.train_detector import untrained
+from flexpose_core.streams import StepRandom
+from flexpose_core.training.checkpoint import load_weights
+from flexpose_core.training.frames import Frames
+from flexpose_core.training.loop import train
+from flexpose_core.training.objectives.eta import PosePrior
+from flexpose_core.training.objectives.keypoint_gan import KeypointGanObjective
+from flexpose_core.training.objectives.sketched import SketchedFrames, SketchedObjective
+
+assert caches  # the fixture
+
+SIDE = 64
+
+
+def random(step=0):
+    return StepRandom(0, "test", step)
+
+
+def compact_poses(count, skeleton=BODY15, seed=0):
+    """Joints in the middle half of the image, so that there is something else around them."""
+    return torch.as_tensor(0.25 + 0.5 * small_poses(count, skeleton, seed))
+
+
+def signed_distances(pose):
+    """Return how far each pixel's centre is inside the joints' convex hull, (SIDE, SIDE), in fractions of the side."""
+    hull = cv2.convexHull((pose * SIDE).astype(np.float32))
+    return np.array(
+        [[cv2.pointPolygonTest(hull, (x + 0.5, y + 0.5), True) / SIDE for x in range(SIDE)] for y in range(SIDE)]
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 0.1))
+def test_the_subject_is_the_convex_hull_and_the_margin_around_it(seed, margin):
+    """Sixteen half planes hold what OpenCV's hull does; at their corners they go beyond it, by what a corner of 22.5° can."""
+    pose = compact_poses(1, seed=seed)
+    inside = sketches._hull(pose, SIDE, torch.full((1, 16), margin))[0, 0].numpy()
+    distance = signed_distances(pose[0].numpy()) + margin
+    pixel = 1 / SIDE
+    assert (inside[distance > pixel] > 0.5).all()
+    reach = np.ptp(pose[0].numpy(), axis=0).max() / 2 + margin
+    beyond = reach * np.sqrt(2) * np.tan(np.pi / 16)
+    assert (inside[distance < -beyond - pixel] < 0.5).all()
+
+
+def test_scenes_stay_around_the_subject_and_every_joint_is_on_it():
+    poses, scenes = compact_poses(40), torch.rand(40, 3, SIDE, SIDE) * 2 - 1
+    images = draw_sketches(poses, BODY15, scenes, random())
+    assert images.min() >= -1
+    assert images.max() <= 1
+    changed = (images - scenes).abs().amax(1).numpy()
+    farthest = sketches._MARGIN[1] + sum(sketches._BULGES)
+    for pose, change in zip(poses.numpy(), changed, strict=True):
+        distance = signed_distances(pose)
+        assert change[distance < -2 * farthest].max(initial=0) < 1e-3
+        # Noise alone tells the subject from a scene of the same colour: no pixel within is as it was.
+        assert np.median(change[distance > 0]) > 0.02
+    assert sketches._bulges(sketches._Draws(random(), 500, CPU)).min() >= -sketches._MARGIN[0]
+
+
+def test_bones_are_where_the_poses_have_them(monkeypatch):
+    """With nothing but the parts drawn, what differs from the surface is near a bone, and is brighter or darker than it."""
+    for name in ("_CLOUDS", "_NOISE", "_LIGHT", "_SURFACE", "_SURROUNDINGS"):
+        monkeypatch.setattr(sketches, name, {"_CLOUDS": (), "_NOISE": 0.0}.get(name, (0.0, 0.0)))
+    poses = compact_poses(20, FACE68)
+    images = draw_sketches(poses, FACE68, torch.zeros(20, 3, SIDE, SIDE), random()).abs().amax(1).numpy()
+    ends = FACE68.bone_ends
+    for pose, image in zip(poses.numpy() * SIDE, images, strict=True):
+        lines = np.zeros((SIDE, SIDE), np.uint8)
+        cv2.polylines(lines, [np.round((pose[bone] - 0.5) * 16).astype(np.int32) for bone in ends], False, 255, 1, 8, 4)
+        distance = cv2.distanceTransform(255 - lines, cv2.DIST_L2, 5)
+        assert image[distance > 4 * sketches._THICKNESS[1] * SIDE + 1].max(initial=0) < 1e-3
+        assert np.median(image[lines > 0]) > 0.05
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
+def test_parts_are_all_bones_once_and_those_of_one_colour_together(skeleton):
+    parts = parts_of(skeleton)
+    assert sorted(bone for part in parts for bone in part) == list(range(len(skeleton.bones)))
+    colours = [{skeleton.bones[bone].colour for bone in part} for part in parts]
+    assert all(len(colour) == 1 for colour in colours)
+    assert len(set().union(*colours)) == len(parts)
+    assert len(parts_of(FACE68)) == 9  # jaw, brows, bridge and base of the nose, eyes, outer and inner lips
+
+
+def frames(contrast="none", size=16):
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 3, size, size), np.uint8))
+    return Frames(pixels[:4], pixels, torch.tensor([4, 4, 4, 4]), torch.zeros(4, dtype=torch.long), contrast)
+
+
+def test_sketches_are_before_the_targets_scenes_as_the_detector_sees_them():
+    prior = PosePrior(compact_poses(6).numpy(), BODY15, CPU)
+    images, scenes, poses = SketchedFrames(frames(), prior, 0.0, 8).draw(random())
+    expected = frames().backgrounds[4].float() / 127.5 - 1
+    torch.testing.assert_close(scenes, expected.expand(8, -1, -1, -1))
+    assert all((pose == prior.poses).all((1, 2)).any() for pose in poses)
+    seen, ground, _ = SketchedFrames(frames("local"), prior, 0.0, 8).draw(random())
+    torch.testing.assert_close(seen, local_contrast(images, scenes))
+    assert (ground == GROUND).all()
+
+
+def test_each_step_has_sketches_of_its_own_and_the_same_whenever_it_is_made():
+    drawn = SketchedFrames(frames(), PosePrior(compact_poses(6).numpy(), BODY15, CPU), 0.01, 4)
+    first, again, other = (drawn.draw(random(step))[0] for step in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_sketches_count_for_less_and_less():
+    objective = _objective(sketches=SketchOptions(weight=5, share=0.5))
+    objective._labelled_loss = lambda *batch: torch.ones(())
+    losses = [float(objective.step(step, random(step))["sketched"]) for step in range(6)]
+    assert losses == pytest.approx([5, 10 / 3, 5 / 3, 0, 0, 0])
+    assert "sketched" not in _objective().step(0, random())
+
+
+def test_without_sketches_nothing_is_drawn_for_them():
+    """A training with weight 0 takes the same random numbers, and so the same steps, as one whose sketches are over."""
+    weights = []
+    for options in (SketchOptions(), SketchOptions(weight=5, share=1e-9)):
+        objective = _objective(sketches=options)
+        # From the second step on sketches have no weight; the first is left out.
+        for step in (1, 2):
+            objective.step(step, random(step))
+        weights.append(torch.cat([p.detach().flatten() for p in objective.phi.parameters()]))
+    assert torch.equal(*weights)
+
+
+def somewhere(count=200):
+    """One pose, moved about."""
+    shifts = np.random.default_rng(0).uniform(-0.2, 0.2, (count, 1, 2))
+    return PosePrior(compact_poses(1).numpy() + shifts.astype(np.float32), BODY15, CPU)
+
+
+def built(name):
+    return untrained(NETWORKS[name], DetectorArchitecture(joints=15, **SMALL), 0, name, CPU)
+
+
+def error(detector, prior):
+    """Return the mean squared error in sketches never seen, and that of the mean pose."""
+    images, scenes, poses = SketchedFrames(frames(), prior, 0.0, 64).draw(random(10_000))
+    with torch.no_grad():
+        found = detector(images, scenes)
+    return ((found - poses) ** 2).mean().item(), ((poses - prior.poses.mean(0)) ** 2).mean().item()
+
+
+def test_phi_and_eta_learn_from_sketches_beside():
+    """With no weight on anything else."""
+    nothing = dict.fromkeys(
+        ("reconstruction_weight", "adversarial_weight", "consistency_weight", "drawn_weight", "estimated_weight"), 0.0
+    )
+    prior, networks = somewhere(), {name: built(name) for name in NETWORKS}
+    options = KeypointGanOptions(steps=150, batch=2, regressor_learning_rate=1e-3, **nothing)
+    objective = KeypointGanObjective(
+        **networks, frames=frames(), prior=prior, size=16, options=options, sketches=SketchOptions(weight=5, share=1)
+    )
+    for step in range(options.steps):
+        objective.step(step, random(step))
+    found, of_mean = error(objective.detector, prior)
+    assert found < 0.5 * of_mean
+    assert objective.picture(random()).shape[2] == 3
+
+
+def test_phi_and_eta_learn_from_sketches_alone():
+    prior, detector = somewhere(), Detector(built("phi"), built("eta"))
+    options = SketchOptions(steps=150)
+    sketched = SketchedFrames(frames(), prior, 0.0, options.batch)
+    objective = SketchedObjective(detector, sketched, 0.9, options, mixed=False)
+    for step in range(options.steps):
+        objective.step(step, random(step))
+    found, of_mean = error(objective.average.module, prior)
+    assert found < 0.5 * of_mean
+    assert objective.picture(random()).shape[2] == 3
+
+
+@pytest.mark.parametrize("reach", [0.0, 1.0])
+def test_a_detector_is_trained_on_sketches_first(caches, tmp_path, monkeypatch, reach):
+    """Both trainings begin with the same reach of Φ, and the second with the first's weights; nothing of the first remains."""
+    began = []
+
+    def noted(objective, steps, stage, *rest):
+        phi = objective.detector.phi
+        began.append((stage, steps, phi.reach, phi.net.last.weight.detach().clone()))
+        train(objective, steps, stage, *rest)
+        began.append(phi.net.last.weight.detach().clone())
+
+    gan = KeypointGanOptions(steps=2, batch=4, local_share=0.0 if reach else 0.5)
+    options = replace(OPTIONS, gan=gan, sketches=SketchOptions(steps=3, batch=4, weight=1))
+    eta = tmp_path / "eta.safetensors"
+    train_detector.pretrain_eta(options, caches["poses"], eta, tmp_path / "eta.json", 0, tmp_path / "eta")
+    monkeypatch.setattr(train_detector, "train", noted)
+    paths = caches["images"], caches["poses"], eta, tmp_path / "detector.safetensors"
+    train_detector.train_detector(options, *paths, 0, tmp_path / "work")
+    (*first, before), after, (*second, again), _ = began
+    assert first == ["sketches", 3, reach]
+    assert second[:2] == ["keypoint_gan", 2]
+    assert not torch.equal(before, after)
+    assert torch.equal(after, again)
+    assert not list((tmp_path / "work" / "sketches").glob("*.safetensors"))
+    assert list((tmp_path / "work").glob("*.safetensors"))
+
+
+def test_sketches_are_not_learnt_again_after_a_kill(caches, tmp_path, monkeypatch):
+    options = replace(OPTIONS, sketches=SketchOptions(steps=3, batch=4, weight=1))
+    eta, steps = tmp_path / "eta.safetensors", []
+    train_detector.pretrain_eta(options, caches["poses"], eta, tmp_path / "eta.json", 0, tmp_path / "eta")
+    step = SketchedObjective.step
+    monkeypatch.setattr(SketchedObjective, "step", lambda *args: steps.append(args[1]) or step(*args))
+    killed = KeypointGanObjective.step
+
+    def kill(self, at, random):
+        if at == 1:
+            raise KeyboardInterrupt
+        return killed(self, at, random)
+
+    def run(out, work):
+        train_detector.train_detector(
+            options, caches["images"], caches["poses"], eta, tmp_path / out, 0, tmp_path / work
+        )
+        return load_weights(tmp_path / out, train_detector.DETECTOR_KIND)[0]
+
+    whole = run("whole", "a")
+    steps.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(KeypointGanObjective, "step", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run("resumed", "b")
+    resumed = run("resumed", "b")
+    assert steps == [0, 1, 2]
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_resumed_equals_uninterrupted(tmp_path):
+    check_that_it_resumes(
+        lambda: _objective(FACE68, sketches=SketchOptions(weight=5, share=0.9)), tmp_path, steps=6, at=4
+    )
