@@ -351,6 +351,12 @@ def _in_use(options: DetectorOptions, method: MethodOptions) -> DetectorOptions:
     """Return the detector's options, the usual ones in the place of those that do not shape a training of this method."""
     usual, sketches, gan, supervision = DetectorOptions(), options.sketches, options.gan, options.supervision
     alone = method.animates or method.supervision == "alone"
+    if not sketches.weight:
+        sketches = msgspec.structs.replace(sketches, share=usual.sketches.share)
+    if not sketches.steps:
+        sketches = msgspec.structs.replace(sketches, learning_rate=usual.sketches.learning_rate)
+    if not (sketches.steps or sketches.weight):
+        sketches = usual.sketches
     if alone:
         # Of KeypointGAN's they have the average over steps.
         sketches = usual.sketches

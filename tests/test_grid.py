@@ -288,6 +288,8 @@ def test_pretraining_does_not_depend_on_what_follows_it():
         ({"supervision": {"steps": 7}}, {"supervised"}),
         ({"supervision": {"learning_rate": 7e-4}}, {"supervised", "flexpose-renewed"}),
         ({"sketches": {"steps": 7}}, {"flexpose", "flexpose-pairs"}),
+        ({"sketches": {"weight": 7}}, {"flexpose", "flexpose-pairs"}),
+        ({"sketches": {"batch": 7, "share": 0.3, "learning_rate": 7e-4}}, set()),
         ({"gan": {"steps": 7}}, {"flexpose", "flexpose-pairs"}),
         ({"gan": {"average_decay": 0.7}}, {"flexpose", "supervised", "flexpose-pairs", "flexpose-renewed"}),
     ],

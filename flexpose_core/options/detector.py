@@ -89,7 +89,9 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class SketchOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How Φ and η learn from sketches of the poses, as from labelled images; for subjects that fill the hull of their joints.
+    """How Φ and η learn from sketches of the poses, as from labelled images.
+
+    For subjects that fill the hull of their joints, and whose left and right a drawing tells, such as faces.
 
     Parameters
     ----------
@@ -98,14 +100,15 @@ class SketchOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     batch
         Sketches a step.
     weight
-        Of their loss beside KeypointGAN's at its first step, falling linearly to 0 at `share` of its steps.
+        Of their loss beside KeypointGAN's at its first step, falling linearly to 0 at `share` of its steps. After that the batch
+        normalisation must come to know images alone.
     """
 
     steps: Annotated[int, Meta(ge=0)] = 0
     learning_rate: Positive = 1e-3
     batch: Count = 16
     weight: NotNegative = 0.0
-    share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    share: Annotated[float, Meta(gt=0, le=0.9)] = 0.5
 
 
 class SupervisionOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -19,7 +19,8 @@ from flexpose_core.skeletons import Skeleton
 from flexpose_core.streams import StepRandom
 
 # Standard deviations of brightness and of each colour channel besides, in units of images in -1..1.
-_SURFACE, _PARTS, _SURROUNDINGS, _LIGHT = (0.35, 0.1), (0.35, 0.15), (0.3, 0.1), (0.2, 0.0)
+_OUTSIDE, _INSIDE, _PARTS, _LIGHT = (0.35, 0.1), (0.3, 0.1), (0.35, 0.15), (0.2, 0.0)
+"""Of the subject outside its joints' hull; and, added to what is there, inside it, along bones, and from one side to the other."""
 _CLOUDS = ((4, 0.12), (10, 0.12))
 """Cells along a side, and standard deviation, of what is brighter here and darker there for no reason."""
 _NOISE = 0.04
@@ -50,8 +51,8 @@ def draw_sketches(poses: Tensor, skeleton: Skeleton, scenes: Tensor, random: Ste
     draws = _Draws(random, len(poses), poses.device)
     size = scenes.shape[-1]
     x, y = pixel_centres(poses, size)
-    outside = draws.paint(*_SURFACE)
-    inside = outside + draws.paint(*_SURROUNDINGS)
+    outside = draws.paint(*_OUTSIDE)
+    inside = outside + draws.paint(*_INSIDE)
     subject = outside + _hull(poses, size, 0.02 * draws.normal(1)) * (inside - outside)
     distances = [squared_distance(x, y, *bone) for bone in bones_of(poses, skeleton)]
     for part in parts_of(skeleton):

@@ -1,4 +1,4 @@
-"""From images of people and unpaired poses to a keypoint detector, in two steps: η alone, then KeypointGAN."""
+"""From images and unpaired poses to a keypoint detector: η alone, then KeypointGAN, for some kinds of images after sketches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ from flexpose_core.training.objectives.eta import DECAY, EtaObjective, PosePrior
 from flexpose_core.training.objectives.keypoint_gan import KeypointGanObjective, reach_at
 from flexpose_core.training.objectives.sketched import SketchedFrames, SketchedObjective
 from flexpose_core.training.objectives.supervised import LabelledFrames, SupervisedObjective
-from flexpose_core.training.resuming import remove_checkpoints
 
 ETA_KIND = "keypoint_regressor"
 DETECTOR_KIND = "keypoint_detector"
@@ -100,6 +99,8 @@ def train_detector(
     shots: Path | None = None,
 ) -> None:
     """Train KeypointGAN on the images, whose own poses are not looked at, and on the poses of another cache.
+
+    If `options.sketches` say so, Φ and η learn from sketches of these poses first.
 
     The weights file holds the averaged Φ and η under "detector." and, if it was trained, Ψ under "psi.".
 
@@ -172,7 +173,6 @@ def train_detector(
 
     networks = {"detector": objective.average.module, **({} if supervision == "alone" else {"psi": psi})}
     save_detector(out_weights, networks, description, seed, steps, arithmetic(device, options.mixed_precision))
-    remove_checkpoints(work / SKETCHES)
 
 
 def _learn_from_sketches(

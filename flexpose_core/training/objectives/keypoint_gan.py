@@ -152,9 +152,13 @@ class KeypointGanObjective:
         loss = options.reconstruction_weight * reconstruction + weight * adversarial
         consistency = F.mse_loss(made, redrawn.detach())
         loss = loss + options.consistency_weight * consistency
-        supervised, sketched = self._supervised(random), self._sketched(step, random)
+        supervised = self._supervised(random)
+        # Less and less, so that in the end images alone say what they look like.
+        weight_of_sketches = self.sketches.weight * max(0.0, 1 - step / (self.sketches.share * options.steps))
+        sketched = None if not weight_of_sketches else self._labelled_loss(*self.sketched.draw(random))
+        labels = supervised if sketched is None else supervised + weight_of_sketches * sketched
         # η and the discriminator stay out of this update; η's part of the graph is used again below.
-        self._update("generators", loss + supervised + sketched, retain=True)
+        self._update("generators", loss + labels, retain=True)
 
         drawn = self._draw(poses)
         with mixed_precision(device, self.mixed):
@@ -167,7 +171,7 @@ class KeypointGanObjective:
             regressed = self.eta(drawn)
         regression = options.drawn_weight * keypoint_error(regressed, poses, self.flip, options.own_labels)
         regression = regression + options.estimated_weight * F.mse_loss(redrawn, made.detach())
-        self._update("eta", regression + supervised + sketched)
+        self._update("eta", regression + labels)
         self.average.update_parameters(self.detector)
         return {
             "reconstruction": reconstruction.detach(),
@@ -176,7 +180,7 @@ class KeypointGanObjective:
             "discriminator": discrimination.detach(),
             "eta": regression.detach(),
             **({} if self.labelled is None else {"supervised": supervised.detach()}),
-            **({"sketched": sketched.detach()} if self.sketches.weight else {}),
+            **({} if sketched is None else {"sketched": sketched.detach()}),
         }
 
     def _supervised(self, random: StepRandom) -> Tensor:
@@ -185,14 +189,8 @@ class KeypointGanObjective:
             return torch.zeros((), device=self.prior.device)
         return self.labelled.options.weight * self._labelled_loss(*self.labelled.draw(random))
 
-    def _sketched(self, step: int, random: StepRandom) -> Tensor:
-        """Return the weighted loss on sketches, 0 without them."""
-        weight = self.sketches.weight * max(0.0, 1 - step / (self.sketches.share * self.options.steps))
-        if not weight:
-            return torch.zeros((), device=self.prior.device)
-        return weight * self._labelled_loss(*self.sketched.draw(random))
-
     def _labelled_loss(self, images: Tensor, backgrounds: Tensor, poses: Tensor) -> Tensor:
+        """Return the loss on images whose poses are known, annotated or sketched."""
         with mixed_precision(self.prior.device, self.mixed):
             made = self.phi(images - backgrounds)
             predicted = self.eta(made)

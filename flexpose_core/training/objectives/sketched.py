@@ -53,7 +53,9 @@ class SketchedFrames:
 
 
 class SketchedObjective(LabelledObjective[SketchedFrames]):
-    """Learning from sketches, as a detector may before KeypointGAN begins."""
+    """Learning from sketches before KeypointGAN begins, which goes on from Φ and η as they are at the last step, not averaged."""
+
+    what = "sketched"
 
     def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return four rows: sketches, Φ's skeleton images of them, drawings of η's keypoints, drawings of their poses."""

@@ -119,7 +119,10 @@ Source = TypeVar("Source", bound=Labelled)
 
 
 class LabelledObjective(Generic[Source]):
-    """Train Φ and η on labelled images and nothing else; what is kept is `average`, their exponential moving average."""
+    """Train Φ and η on labelled images and nothing else; `average` is their exponential moving average."""
+
+    what = "supervised"
+    """What the loss is called in the log."""
 
     def __init__(
         self,
@@ -147,11 +150,11 @@ class LabelledObjective(Generic[Source]):
         self.flat.differentiate(loss)
         self.optimiser.step()
         self.average.update_parameters(self.detector)
-        return {"supervised": loss.detach()}
+        return {self.what: loss.detach()}
 
 
 class SupervisedObjective(LabelledObjective[LabelledFrames]):
-    """Learning from annotated images."""
+    """Learning from annotated images; what is kept is the average."""
 
     def picture(self, random: StepRandom) -> np.ndarray | None:
         """Return two rows: labelled images, and drawings of what is found in them."""
