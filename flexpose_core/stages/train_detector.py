@@ -155,7 +155,9 @@ def train_detector(
         steps = options.gan.steps
         prior = PosePrior(complete, poses.skeleton, device)
         if options.sketches.steps:
-            _learn_from_sketches(Detector(phi, eta), frames, prior, options, seed, work / SKETCHES, identity, loop)
+            _learn_from_sketches(
+                Detector(phi, eta), frames, prior, options, seed, Path(work) / SKETCHES, identity, loop
+            )
         objective = KeypointGanObjective(
             phi=phi,
             eta=eta,
