@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from scipy.spatial.distance import cdist, pdist
 
 from flexpose_core import streams
-from flexpose_core.errors import CheckpointError, ConfigError
+from flexpose_core.errors import CheckpointError, ConfigError, DataError
 from flexpose_core.files import read_json
 from flexpose_core.measures.distributions import distribution_metrics
 from flexpose_core.models.perceptual import build_observer, features_stamp, vgg16_trunk
@@ -17,7 +17,7 @@ from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
 from flexpose_core.models.transfer import Transfer
 from flexpose_core.options.adaptation import AdaptationOptions, AlignmentOptions, PerceptualOptions
-from flexpose_core.poses.cache import plain_batch, write_cache
+from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.adapt import adapt
 from flexpose_core.stages.few_shot import pair
@@ -249,6 +249,13 @@ def test_the_stage_measures_the_joints_that_samples_have(files):
 def test_the_stage_refuses_what_does_not_fit(files):
     with pytest.raises(ConfigError, match=r"layers: expected 1\.\.6, f1\.\.f3, all or mapping, found 9"):
         run_stage(files, "c", msgspec.structs.replace(FAST, layers=(9,)))
+    poses = load_cache(files / "source.h5").poses
+    poses[7] = (0.25, 0.5)
+    write_cache(files / "source.h5", [plain_batch(poses)], BODY15, {})
+    with pytest.raises(
+        DataError, match=r"source\.h5: expected poses with bones of some length, found 1 .* \[0\.25, 0\.5\]"
+    ):
+        run_stage(files, "d", msgspec.structs.replace(FAST, alignment=AlignmentOptions(candidates=200)))
     (files / "generator.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"generator\.safetensors"):
         run_stage(files, "e", FAST)

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from flexpose_core.errors import DataError
-from flexpose_core.geometry import flip, pose_size
+from flexpose_core.geometry import flip, inside_image, pose_size
 from flexpose_core.options.baselines import ONE_EACH, BaselineOptions
 from flexpose_core.poses.baselines import (
     affine,
@@ -27,6 +27,8 @@ def cloud(count, seed, centre=0.5, spread=0.05):
 
 
 SOURCE, SHOTS, MIXUP = cloud(500, 0, 0.4, 0.08), cloud(12, 1), cloud(40, 2)
+# The leftmost joint of their mean is so near the border that many are outside.
+NEAR_THE_BORDER = SHOTS - [SHOTS.mean(0)[:, 0].min() - 0.03, 0]
 RNG = np.random.default_rng
 
 
@@ -47,6 +49,53 @@ def test_every_set_has_its_size_repeats_and_holds_the_guidance_but_for_the_bare_
     assert poses.dtype == np.float32
     np.testing.assert_array_equal(poses, compose(kind))
     assert rows_of(MIXUP, poses).all() == (kind != "source")
+
+
+@pytest.mark.parametrize("kind", ["kde", "pca"])
+def test_poses_are_drawn_until_enough_are_inside_the_image(kind):
+    """As many as were asked for, and what the first draw has inside comes first, as it came."""
+    near = NEAR_THE_BORDER
+    poses = baseline_poses(BaselineOptions(kind=kind), SOURCE, near, 12, near, 3012, RNG(0))[:3000]
+    assert inside_image(poses).all()
+    drawn = {
+        "kde": lambda: kernel_density(near, 3000, BaselineOptions(kind="kde").bandwidth, RNG(0)),
+        "pca": lambda: pca_gaussian(
+            SOURCE, near, 12, 3000, BaselineOptions(kind="pca").variance, BaselineOptions(kind="pca").shrinkage, RNG(0)
+        ),
+    }[kind]()
+    first = drawn[inside_image(drawn)].astype(np.float32)
+    assert 100 < len(first) < 2900
+    np.testing.assert_array_equal(poses[: len(first)], first)
+    far = SHOTS + 5
+    with pytest.raises(DataError, match=rf"baseline {kind}: expected 30 of 600 poses drawn inside the image, found 0"):
+        baseline_poses(BaselineOptions(kind=kind), SOURCE, far, 12, far, 42, RNG(0))
+
+
+def test_aligned_poses_outside_the_image_are_taken_last():
+    near = NEAR_THE_BORDER
+    aligned = affine(SOURCE, near)
+    within = int(inside_image(aligned).sum())
+    assert 50 < within < 450
+    for count in (within - 20, within + 20):
+        poses = baseline_poses(BaselineOptions(kind="affine"), SOURCE, near, 12, near, count + 12, RNG(0))
+        assert inside_image(poses[:count]).sum() == min(count, within)
+        assert rows_of(poses[:count], aligned).all()
+        assert len(np.unique(poses[:count], axis=0)) == count
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "shots", "found"),
+    [
+        ("kde", SOURCE, np.repeat(SHOTS[:1], 5, axis=0), "shots or more, mirror images counted, .* found 5 all alike"),
+        ("affine", SOURCE, np.repeat(SHOTS[:1], 5, axis=0), "shots or more, .* found 5 all alike"),
+        ("pca", SOURCE, np.repeat(SHOTS[:1], 5, axis=0), "shots or more, .* found 5 all alike"),
+        ("pca", np.repeat(SOURCE[:1], 400, axis=0), SHOTS, "source poses or more that differ, found 400 all alike"),
+        ("affine", np.repeat(SOURCE[:1], 400, axis=0), SHOTS, "source poses or more that differ, found 400 all alike"),
+    ],
+)
+def test_what_does_not_vary_is_refused(kind, source, shots, found):
+    with pytest.raises(DataError, match=rf"baseline {kind}: expected two {found}"):
+        baseline_poses(BaselineOptions(kind=kind), source, shots, 5, MIXUP, 300, RNG(0))
 
 
 @pytest.mark.parametrize("kind", ["kde", "affine", "pca"])
@@ -111,6 +160,15 @@ def test_kernel_density_stays_in_the_shots_span_and_keeps_their_moments(bandwidt
     np.testing.assert_allclose(drawn.mean(0), mean, atol=2e-3)
     # Kernels of covariance h² S about points of covariance (1 - 1/M) S, brought back to S.
     assert drawn.var(0).sum() == pytest.approx(SHOTS.var(0, ddof=1).sum(), rel=0.02)
+    # A draw is a shot and a kernel of width h: brought back, it is (shot + h n) / c, whose nearest shot tells h.
+    factor = {"scott": 12 ** (-1 / 15), "silverman": (12 * 13 / 4) ** (-1 / 15)}[bandwidth]
+    near = np.sqrt(cdist(drawn[:4000].reshape(4000, -1), SHOTS.reshape(12, -1), "sqeuclidean").min(1)).mean()
+    random = RNG(1)
+    covariance = np.linalg.cholesky(np.cov((vectors @ directions[:11].T), rowvar=False))
+    kernels = random.normal(size=(4000, 11)) @ covariance.T @ directions[:11]
+    again = (vectors[random.integers(12, size=4000)] + factor * kernels) / np.sqrt(11 / 12 + factor**2)
+    expected = np.sqrt(cdist(again, vectors, "sqeuclidean").min(1)).mean()
+    assert near == pytest.approx(expected, rel=0.02)
 
 
 def test_pca_gaussian_has_the_shots_mean_and_a_covariance_between_shots_and_source():
@@ -126,8 +184,9 @@ def test_pca_gaussian_has_the_shots_mean_and_a_covariance_between_shots_and_sour
         np.testing.assert_allclose(mean, shots.mean(0), atol=2e-3)
         expected = trust * found + (1 - trust) * prior
         np.testing.assert_allclose(covariance, expected, atol=0.05 * expected.max())
-    # Mirror images are not annotations: the trust is by M.
     assert np.linalg.matrix_rank(moments(12.0, 0.5)[1], tol=1e-9) < 30
+    # Mirror images are not annotations: the trust is by M, here 4 of the 12.
+    np.testing.assert_allclose(moments(12.0, n_shots=4)[1], 0.25 * found + 0.75 * prior, atol=0.05 * expected.max())
 
 
 def test_pca_keeps_no_more_components_than_the_share_needs():

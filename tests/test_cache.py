@@ -231,6 +231,9 @@ def test_bad_batches_are_refused(tmp_path):
         write_cache(tmp_path / "a.h5", [plain_batch(poses)], BODY15, {})
     with pytest.raises(DataError, match=r"expected subject of shape \(5,\), found \(4,\)"):
         PoseBatch(poses, np.ones((5, 15)), np.full(5, "a"), *[np.zeros(4, np.int32)] * 4)
+    large = replace(plain_batch(np.zeros((5, 15, 2))), frame=np.array([0, 1, 900100581904, 3, 4]))
+    with pytest.raises(DataError, match=r"a\.h5: pose 2: frame: expected a number of 32 bits, found 900100581904"):
+        write_cache(tmp_path / "a.h5", [large], BODY15, {})
 
 
 def test_damaged_and_foreign_files_are_named(tmp_path):

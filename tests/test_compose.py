@@ -10,7 +10,7 @@ from conftest import ROOT
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.options.config import load_config
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
-from flexpose_core.skeletons import BODY15
+from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.compose import compose_adapted, compose_source, compose_target, draw_evenly
 
 SIZES = {"many": 50, "few": 7, "mixup": 5, "samples": 60}
@@ -84,6 +84,24 @@ def test_generated_poses_are_as_many_as_direct_finds(tmp_path, caches):
     assert len(load_cache(out)) == 65
     with pytest.raises(DataError, match=r"samples\.h5: expected at least 61 poses"):
         compose_adapted(caches["samples"], caches["mixup"], 66, None, out)
+
+
+def test_other_skeletons_and_mixups_larger_than_the_set_are_refused(tmp_path, caches):
+    faces, out = tmp_path / "faces.h5", tmp_path / "out.h5"
+    write_cache(faces, [plain_batch(np.full((30, 68, 2), 0.5))], FACE68, {})
+    message = r"faces\.h5: expected skeleton body15 as in .*mixup\.h5, found face68"
+    with pytest.raises(DataError, match=message):
+        compose_source([caches["many"], faces], caches["mixup"], 17, True, 0, out)
+    with pytest.raises(DataError, match=message):
+        compose_adapted(faces, caches["mixup"], 17, None, out)
+    message = r"mixup\.h5: expected at most the 4 poses of the annotation set, found 5"
+    with pytest.raises(DataError, match=message):
+        compose_source([caches["many"]], caches["mixup"], 4, True, 0, out)
+    with pytest.raises(DataError, match=message):
+        compose_adapted(caches["samples"], caches["mixup"], 4, None, out)
+    assert not out.exists()
+    compose_adapted(caches["samples"], caches["mixup"], 5, None, out)
+    assert rows(out) == rows(caches["mixup"])
 
 
 def test_a_target_gives_its_own(tmp_path, caches):

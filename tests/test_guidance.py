@@ -11,6 +11,7 @@ from flexpose_core.options.adaptation import GuidanceOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, write_cache
 from flexpose_core.poses.guidance import (
+    _by_turns,
     choose_shots,
     choose_symmetry,
     energy_score,
@@ -45,6 +46,16 @@ def test_shots_are_spread_over_classes_and_sequences(count):
     per_class = [int((data.clip[chosen] == name).sum()) for name in np.unique(data.clip)]
     assert max(per_class) - min(per_class) <= 1
     assert len(np.unique(data.sequence[chosen])) == count
+
+
+def test_shots_are_taken_from_sequences_by_turns():
+    """Against counting one by one how many of its sequence came before each pose."""
+    sequence = np.random.default_rng(0).integers(0, 40, 300)
+    places = np.random.default_rng(1).permutation(300)[:250]
+    found = _by_turns(places, sequence, np.random.default_rng(2))
+    drawn = np.random.default_rng(2).permutation(places).tolist()
+    before = [sum(sequence[other] == sequence[place] for other in drawn[:k]) for k, place in enumerate(drawn)]
+    assert found == [place for _, _, place in sorted(zip(before, range(250), drawn, strict=True))]
 
 
 def test_a_small_class_gives_what_it_has():

@@ -8,7 +8,7 @@ import pytest
 
 from flexpose_core import seeds
 from flexpose_core.errors import ConfigError, DataError
-from flexpose_core.files import read_json
+from flexpose_core.files import read_json, write_json
 from flexpose_core.measures import sharded
 from flexpose_core.measures.distributions import distribution_metrics
 from flexpose_core.measures.shapes import joint_angle_distance, length_ratio_distance, mean_pairwise_distance
@@ -142,6 +142,12 @@ def test_parts_that_are_not_whole_are_named(files, tmp_path):
     damaged.write_text(damaged.read_text().replace("5", "6", 1))
     with pytest.raises(DataError, match=r"part\.json"):
         read_parts([damaged])
+    write_json(tmp_path / "other.json", {"distribution": {}})
+    whole = tmp_path / "whole.json"
+    measure_poses(files["train"], files["train"], files["val"], whole)
+    message = r"other\.json: expected a part of the distances between poses, found no 'distribution_floor'"
+    with pytest.raises(DataError, match=message):
+        read_parts([whole, tmp_path / "other.json"])
 
 
 def test_sets_that_cannot_be_compared_are_named(files, tmp_path):

@@ -77,6 +77,8 @@ def test_gains_are_over_the_direct_of_the_same_shots(tmp_path):
     found = table(tmp_path, runs)
     np.testing.assert_allclose(found.improvement_over_direct_pct, [np.nan] * 3 + [60.0, 60.0, np.nan], rtol=1e-4)
     np.testing.assert_allclose(found.gap_closed_pct, [np.nan] * 3 + [75.0, 80.0, np.nan], rtol=1e-4)
+    # A single row of Direct is of other shots than this one too.
+    assert table(tmp_path, [runs[1], runs[5]]).improvement_over_direct_pct.isna().all()
     # Two rows of Aligned leave no one gap, and none is there where Direct is as good.
     runs.append(write_run(tmp_path, "b", "aligned", [], 0, 90.0, 40.0))
     assert table(tmp_path, runs).gap_closed_pct.isna().all()
@@ -104,7 +106,7 @@ def test_same_files_same_bytes(runs, tmp_path):
 
 def test_a_foreign_json_is_named(tmp_path):
     write_json(tmp_path / "x.json", {"cell": {}})
-    with pytest.raises(DataError, match=r"x\.json: expected a cell's metrics, found no 'name'"):
+    with pytest.raises(DataError, match=r"x\.json: expected a cell's metrics, found no 'annotation_set_size'"):
         table(tmp_path, [tmp_path / "x.json"])
 
 

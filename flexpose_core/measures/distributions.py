@@ -2,8 +2,8 @@
 
 All act on whole poses as vectors of 2K numbers in pixels on the 128-pixel scale (0..1 coordinates × 128), so that a
 displacement of all joints by d pixels along x and y alike is a vector of length d √(2K). Sets are subsampled by a
-seed, never silently: the sizes are part of the result. MMD, density and coverage depend on the sizes of the samples:
-compare at equal sizes only.
+seed, never silently: the sizes are part of the result. Density, coverage and the Wasserstein distances depend on the sizes of the
+samples, the latter being too large for small ones; that of MMD² does not, but varies more. Compare at equal sizes only.
 """
 
 from __future__ import annotations

@@ -7,12 +7,13 @@ is part of every set but the unadapted source's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
 from flexpose_core.errors import DataError
-from flexpose_core.geometry import SHORTEST_BONE, fit_similarity
+from flexpose_core.geometry import SHORTEST_BONE, fit_similarity, inside_image
 from flexpose_core.options.baselines import ONE_EACH, BaselineOptions
 from flexpose_core.poses.pairing import assigned_pairs
 
@@ -20,6 +21,8 @@ from flexpose_core.poses.pairing import assigned_pairs
 _FLAT = 1e-4
 _VARYING = ("affine", "kde", "pca")
 """What asks how the shots vary."""
+_ROUNDS = 20
+"""As many times the poses asked for are drawn at most, to find as many inside the image."""
 
 
 def baseline_poses(
@@ -47,7 +50,8 @@ def baseline_poses(
     Raises
     ------
     DataError
-        If the source has too few poses for a kind that takes each of them once, or the shots are too few to vary.
+        If the source has too few poses for a kind that takes each of them once, the shots or the source's poses do not vary, or
+        hardly any pose drawn is inside the image.
     """
     if options.kind == "mixup":
         return repeated(mixup, size, rng)
@@ -59,18 +63,43 @@ def baseline_poses(
     count = size - len(mixup)
     if options.kind in ONE_EACH and count > len(source):
         raise DataError(f"baseline {options.kind}: expected at least {count} source poses, found {len(source)}")
-    if options.kind in _VARYING and len(shots) < 2:
-        raise DataError(
-            f"baseline {options.kind}: expected two shots or more, mirror images counted, found {len(shots)}"
-        )
+    if options.kind in _VARYING:
+        _check_variation(options.kind, "shots", shots, ", mirror images counted,")
+    if options.kind in ("affine", "pca"):
+        _check_variation(options.kind, "source poses", source)
     if options.kind == "kde":
-        made = kernel_density(shots, count, options.bandwidth, rng)
+        made = _inside(lambda: kernel_density(shots, count, options.bandwidth, rng), count, options.kind)
     elif options.kind == "pca":
-        made = pca_gaussian(source, shots, n_shots, count, options.variance, options.shrinkage, rng)
+        how = options.variance, options.shrinkage
+        made = _inside(lambda: pca_gaussian(source, shots, n_shots, count, *how, rng), count, options.kind)
     else:
         aligned = {"source": lambda poses, _: poses, "similarity": similarity, "affine": affine}[options.kind]
-        made = aligned(source, shots)[rng.permutation(len(source))[:count]]
+        made = aligned(source, shots)[rng.permutation(len(source))]
+        # Those inside the image first, as all others' poses are; where there are too few, all are needed.
+        made = made[np.argsort(~inside_image(made), kind="stable")[:count]]
     return np.concatenate([made, mixup]).astype(np.float32)
+
+
+def _inside(draw: Callable[[], np.ndarray], count: int, kind: str) -> np.ndarray:
+    """Return the first `count` poses drawn that are inside the image, as those of a generator are and of a target."""
+    kept: list[np.ndarray] = []
+    for _ in range(_ROUNDS):
+        drawn = draw()
+        kept.append(drawn[inside_image(drawn)])
+        if sum(map(len, kept)) >= count:
+            return np.concatenate(kept)[:count]
+    raise DataError(
+        f"baseline {kind}: expected {count} of {_ROUNDS * count} poses drawn inside the image, found {sum(map(len, kept))}"
+    )
+
+
+def _check_variation(kind: str, what: str, poses: np.ndarray, counted: str = "") -> None:
+    """Raise DataError unless there are poses (N, K, 2) that differ."""
+    if len(poses) < 2 or np.ptp(poses, axis=0).max() < SHORTEST_BONE:
+        raise DataError(
+            f"baseline {kind}: expected two {what} or more{counted} that differ, found {len(poses)}"
+            + (" all alike" if len(poses) > 1 else "")
+        )
 
 
 def repeated(poses: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -47,6 +47,7 @@ CHUNK = 1024
 BYTES_CHUNK = 1 << 16
 IN_MEMORY = 512_000_000
 """Encoded images of fewer bytes than this are loaded whole; more are read from the file when they are asked for."""
+_INT32 = np.iinfo(np.int32)
 _ROW_FIELDS = ("subject", "camera", "sequence", "frame")
 _REPETITIVE = (*_ROW_FIELDS, "clip", "visibility", "background", "source", "source_names", "source_ends")
 
@@ -187,6 +188,14 @@ class _CacheWriter:
         finite = np.isfinite(batch.poses).all(axis=(1, 2))
         if not finite.all():
             raise DataError(f"{self.path}: pose {self.count + int(np.argmin(finite))}: expected finite coordinates")
+        for name in _ROW_FIELDS:
+            values = np.asarray(getattr(batch, name))
+            beyond = np.flatnonzero((values < _INT32.min) | (values > _INT32.max))
+            if len(beyond):
+                place = int(beyond[0])
+                raise DataError(
+                    f"{self.path}: pose {self.count + place}: {name}: expected a number of 32 bits, found {values[place]}"
+                )
 
     def _append(self, batch: PoseBatch) -> None:
         codes = np.array([self.clips.setdefault(str(name), len(self.clips)) for name in batch.clip], np.int32)

@@ -43,10 +43,13 @@ def choose_shots(target: PoseSet, count: int, rng: np.random.Generator) -> np.nd
 
 
 def _by_turns(places: np.ndarray, sequence: np.ndarray, rng: np.random.Generator) -> list[int]:
+    """Return the places in random order: one of each sequence, then the second ones, and so on."""
     places = rng.permutation(places)
-    rank = np.zeros(len(places), np.int64)
-    for name in np.unique(sequence[places]):
-        rank[sequence[places] == name] = np.arange((sequence[places] == name).sum())
+    # Sequence by sequence, each place's rank is how far it is from where its sequence begins.
+    together = np.argsort(sequence[places], kind="stable")
+    _, first, counts = np.unique(sequence[places][together], return_index=True, return_counts=True)
+    rank = np.empty(len(places), np.int64)
+    rank[together] = np.arange(len(places)) - np.repeat(first, counts)
     return places[np.argsort(rank, kind="stable")].tolist()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from flexpose_core.errors import DataError
+from flexpose_core.geometry import SHORTEST_BONE, bone_lengths
 from flexpose_core.poses.cache import PoseSet, load_cache
 from flexpose_core.skeletons import Skeleton
 
@@ -42,6 +43,16 @@ def check_enough(poses: np.ndarray, paths: Sequence[Path], guidance: np.ndarray)
         raise DataError(
             f"{', '.join(map(str, paths))}: expected at least {len(guidance)} poses with all joints visible, one for each of "
             f"pose-mixup (mixup_size), found {len(poses)}"
+        )
+
+
+def check_extent(poses: np.ndarray, skeleton: Skeleton, paths: Sequence[Path]) -> None:
+    """Raise DataError, naming the files, if one of the poses has all joints in one point: it cannot be brought to a size."""
+    flat = np.flatnonzero(bone_lengths(poses, skeleton).sum(axis=1) < SHORTEST_BONE)
+    if len(flat):
+        raise DataError(
+            f"{', '.join(map(str, paths))}: expected poses with bones of some length, found {len(flat)} without among "
+            f"{len(poses)}, the first at {poses[flat[0], 0].tolist()}"
         )
 
 

@@ -23,7 +23,7 @@ from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import StyleGenerator
 from flexpose_core.options.adaptation import AdaptationOptions, GuidanceOptions
 from flexpose_core.poses.cache import load_cache
-from flexpose_core.poses.pool import check_enough, pooled_poses
+from flexpose_core.poses.pool import check_enough, check_extent, pooled_poses
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.rendering.pictures import tile, write_png
 from flexpose_core.skeletons import Skeleton, skeleton_named
@@ -85,6 +85,7 @@ def adapt(
     own = pooled_poses(sources)[0] if options.alignment is not None else None
     if own is not None:
         check_enough(own, sources, mixed.poses)
+        check_extent(own, skeleton, sources)
     guidance = enrich(own, mixed.poses, len(drawn), skeleton, options, seed)
     used = [generator_weights, regressor_weights, *([discriminator_weights] if discriminator_weights else [])]
     weights = [read_header(path)["checksum"] for path in used]

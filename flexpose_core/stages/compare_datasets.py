@@ -18,8 +18,9 @@ def compare_datasets(
 ) -> None:
     """Write a CSV of distribution distances (`distribution_metrics`) from every set's training poses to every target's.
 
-    `target_floors` are the targets' validation poses, in the targets' order: other people in the same motions, the floor below
-    which no source can be expected. Sets of different skeletons are not compared, nor is any without a whole pose.
+    `target_floors` are the targets' validation poses, in the targets' order: other people in the same motions. Where they are fewer
+    than a source's poses (`fake_sample`), their Wasserstein distances are the larger for it. Sets of different skeletons are not
+    compared, nor is any without a whole pose.
     """
     rows = []
     for target, floor in zip(targets, target_floors, strict=True):

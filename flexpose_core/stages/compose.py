@@ -10,7 +10,7 @@ import numpy as np
 from flexpose_core import seeds
 from flexpose_core.errors import DataError
 from flexpose_core.poses.batch import PoseBatch
-from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
+from flexpose_core.poses.cache import PoseSet, load_cache, plain_batch, write_cache
 from flexpose_core.poses.pool import complete_poses
 from flexpose_core.skeletons import skeleton_named
 
@@ -28,11 +28,14 @@ def compose_source(
     Raises
     ------
     DataError
-        If the sources have too few poses, without `take_all_if_short`.
+        If the skeletons differ, the set has no room for the mixup, or the sources have too few poses, without `take_all_if_short`.
     """
     enrichment = load_cache(mixup)
-    wanted = size - len(enrichment)
-    held = [complete_poses(load_cache(source), source) for source in sources]
+    wanted = _room(size, enrichment, mixup)
+    sets = [load_cache(source) for source in sources]
+    for source, of_source in zip(sources, sets, strict=True):
+        check_same_skeleton(of_source, source, enrichment, mixup)
+    held = [complete_poses(of_source, source) for source, of_source in zip(sources, sets, strict=True)]
     found = sum(len(poses) for poses in held)
     if found < wanted and not take_all_if_short:
         raise DataError(
@@ -55,10 +58,11 @@ def compose_adapted(samples: Path, mixup: Path, size: int, sources: Sequence[Pat
     Raises
     ------
     DataError
-        If there are too few samples.
+        If the skeletons differ, the set has no room for the mixup, or there are too few samples.
     """
     generated, enrichment = load_cache(samples), load_cache(mixup)
-    wanted = size - len(enrichment)
+    check_same_skeleton(generated, samples, enrichment, mixup)
+    wanted = _room(size, enrichment, mixup)
     if sources is not None:
         wanted = min(wanted, sum(len(complete_poses(load_cache(source), source)) for source in sources))
     if wanted > len(generated):
@@ -83,6 +87,21 @@ def compose_target(target: Path, size: int | None, take_all_if_short: bool, seed
         raise DataError(f"{target}: expected at least {size} poses for the annotation set, found {len(own)}")
     chosen = np.sort(seeds.rng(seed, "compose").permutation(len(own))[: size or len(own)])
     write_annotation_set(out, [(own[chosen], "target")], held.skeleton.name, size)
+
+
+def _room(size: int, enrichment: PoseSet, mixup: Path) -> int:
+    """Return how many poses of a set are not mixed ones; raises DataError if it cannot hold all of these."""
+    if len(enrichment) > size:
+        raise DataError(f"{mixup}: expected at most the {size} poses of the annotation set, found {len(enrichment)}")
+    return size - len(enrichment)
+
+
+def check_same_skeleton(poses: PoseSet, path: Path, others: PoseSet, other_path: Path) -> None:
+    """Raise DataError, naming both files, if two pose sets are of different skeletons."""
+    if poses.skeleton.name != others.skeleton.name:
+        raise DataError(
+            f"{path}: expected skeleton {others.skeleton.name} as in {other_path}, found {poses.skeleton.name}"
+        )
 
 
 def draw_evenly(wanted: int, held: Sequence[int]) -> list[int]:

@@ -8,7 +8,7 @@ from flexpose_core import seeds
 from flexpose_core.errors import DataError
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.choice import choose_like
-from flexpose_core.stages.compose import write_annotation_set
+from flexpose_core.stages.compose import check_same_skeleton, write_annotation_set
 
 
 def compose_chosen(pool: Path, found: Path, mixup: Path, size: int, seed: int, out: Path) -> None:
@@ -26,8 +26,7 @@ def compose_chosen(pool: Path, found: Path, mixup: Path, size: int, seed: int, o
     """
     held, seen, enrichment = load_cache(pool), load_cache(found), load_cache(mixup)
     for path, other in {found: seen, mixup: enrichment}.items():
-        if other.skeleton.name != held.skeleton.name:
-            raise DataError(f"{path}: expected skeleton {held.skeleton.name} as in {pool}, found {other.skeleton.name}")
+        check_same_skeleton(other, path, held, pool)
     count = min(size, len(held)) - len(enrichment)
     if count < 1:
         raise DataError(f"{pool}: expected more than the {len(enrichment)} mixup poses, found {len(held)}")

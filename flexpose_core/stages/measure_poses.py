@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flexpose_core.errors import ConfigError
+from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import read_json, write_json
 from flexpose_core.measures.sharded import draw_samples, gather, measure
 
@@ -45,5 +45,10 @@ def gathered(parts: Sequence[dict[str, Any]], what: str) -> dict[str, dict[str, 
 
 
 def read_parts(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """Return the figures of all parts by `KEYS`; raises DataError naming a file if they are not whole."""
-    return gathered([read_json(path) for path in paths], str(paths[0]))
+    """Return the figures of all parts by `KEYS`; raises DataError naming a file if it is no part, or they are not whole."""
+    parts = [read_json(path) for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        lacking = [key for key in KEYS if not isinstance(part, dict) or not isinstance(part.get(key), dict)]
+        if lacking:
+            raise DataError(f"{path}: expected a part of the distances between poses, found no {lacking[0]!r}")
+    return gathered(parts, f"{paths[0]} and what it is a part of")

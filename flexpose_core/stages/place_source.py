@@ -12,12 +12,10 @@ import numpy as np
 
 from flexpose_core import seeds
 from flexpose_core.errors import DataError
-from flexpose_core.geometry import SHORTEST_BONE
 from flexpose_core.options.adaptation import AlignmentOptions
-from flexpose_core.poses.alignment import placed, total_length
+from flexpose_core.poses.alignment import placed
 from flexpose_core.poses.cache import load_cache
-from flexpose_core.poses.pool import pooled_poses
-from flexpose_core.skeletons import skeleton_named
+from flexpose_core.poses.pool import check_extent, pooled_poses
 from flexpose_core.stages.compose import write_annotation_set
 
 COUNT = 4000
@@ -54,12 +52,7 @@ def write_placed(
     guidance = load_cache(mixup)
     if guidance.skeleton.name != skeleton:
         raise DataError(f"{path}: expected skeleton {guidance.skeleton.name} as in {mixup}, found {skeleton}")
-    flat = np.flatnonzero(total_length(source, skeleton_named(skeleton)) < SHORTEST_BONE)
-    if len(flat):
-        raise DataError(
-            f"{path}: expected poses with bones of some length, found {len(flat)} without among {len(source)}, the first at "
-            f"{source[flat[0], 0].tolist()}"
-        )
+    check_extent(source, guidance.skeleton, [path])
     n_shots = len(load_cache(shots))
     poses = placed(source, guidance.poses, n_shots, guidance.skeleton, options, seeds.rng(seed, _STAGE))
     write_annotation_set(out, [(poses, "placed")], skeleton, None)

@@ -109,12 +109,13 @@ def sample_block(
         return _own_poses(generator, transfer, random)
     device = next(generator.parameters()).device
     # Whole chunks, as the number of images a pass may change the last bits.
-    drawn = -(-round(BLOCK / options.keep) // CHUNK) * CHUNK
+    wanted = round(BLOCK / options.keep)
+    drawn = -(-wanted // CHUNK) * CHUNK
     z = torch.randn(drawn, generator.architecture.latent_width, generator=random).to(device)
     images, poses = generate(generator, regressor, z, transfer, options.mixed_precision)
     if options.keep < 1:
         inconsistency = (images - redraw(poses, generator.architecture)).abs().mean((1, 2, 3))
-        poses = poses[inconsistency.argsort(stable=True)[:BLOCK].sort().values]
+        poses = poses[inconsistency[:wanted].argsort(stable=True)[:BLOCK].sort().values]
     return poses.cpu()
 
 

@@ -82,10 +82,13 @@ def tabulate(
     write_text(out_markdown, text)
 
 
+_KEYS = {"name", "cell", "seed", "annotation_set_size", "test", "test_floor"}
+
+
 def read_metrics(path: Path) -> dict[str, Any]:
     """Read a cell's metrics file; raises DataError if it is not one."""
     entry = read_json(path)
-    lacking = {"name", "cell", "seed", "test", "test_floor"} - set(entry)
+    lacking = _KEYS - set(entry)
     if lacking:
         raise DataError(f"{path}: expected a cell's metrics, found no {sorted(lacking)[0]!r}")
     return entry
@@ -94,9 +97,9 @@ def read_metrics(path: Path) -> dict[str, Any]:
 def summarise(entries: Sequence[dict[str, Any]], pck_rho: dict[str, float]) -> pd.DataFrame:
     """Return one row a cell, the mean over its seeds, and standard deviations under NAME_sd.
 
-    `improvement_over_direct_pct` is 100·(D - m)/D and `gap_closed_pct` is 100·(D - m)/(D - A), where m is the row's
-    flip-aware MSE, D that of `direct` with the same target and source, and A that of `aligned` with the same target. Both are
-    empty where D or A is missing, and for D and A themselves where they say nothing.
+    `improvement_over_direct_pct` is 100·(D - m)/D and `gap_closed_pct` is 100·(D - m)/(D - A), where m is the row's flip-aware
+    MSE, D that of `direct` with the same target, source, shots and size of annotation set, and A that of `aligned` with the same
+    target. Both are empty where D or A is missing, and for D and A themselves where they say nothing.
     """
     gains_of = ("improvement_over_direct_pct", "gap_closed_pct")
     if not entries:
@@ -133,12 +136,12 @@ def chosen_layers(entries: Sequence[dict[str, Any]]) -> dict[str, str]:
 def _gains(row: Any, direct: pd.DataFrame, aligned: pd.Series) -> tuple[float, float]:
     """Return by how many percent a row is better than Direct, and how much of the gap to Aligned it closes; NaN where untold.
 
-    Of several rows of Direct on its target and source, that with the row's shots and size of annotation set is meant.
+    Direct is that of the row's target, source, shots and size of annotation set.
     """
     alike = direct[(direct.target == row.target) & (direct.source == row.source)]
-    if len(alike) > 1:
-        same = [alike[name].eq(getattr(row, name)).fillna(False) for name in ("shots", "annotation_set_size")]
-        alike = alike[same[0] & same[1]]
+    for name in ("shots", "annotation_set_size"):
+        own = getattr(row, name)
+        alike = alike[alike[name].isna() if pd.isna(own) else alike[name].eq(own).fillna(False)]
     if row.method in ("aligned", "direct") or len(alike) != 1:
         return np.nan, np.nan
     worst, best = alike.mse_pixel_flip.iloc[0], aligned.get(row.target, np.nan)
