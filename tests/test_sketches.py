@@ -16,7 +16,8 @@ from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.detector import DetectorArchitecture, KeypointGanOptions, SketchOptions
 from flexpose_core.rendering import sketches
 from flexpose_core.rendering.contrast import GROUND, local_contrast
-from flexpose_core.rendering.sketches import draw_sketches, parts_of
+from flexpose_core.rendering.sketch_parts import Draws, hull
+from flexpose_core.rendering.sketches import parts_of
 from flexpose_core.skeletons import BODY15, FACE68, SKELETONS
 from flexpose_core.stages import train_detector
 from flexpose_core.stages.train_detector import untrained
@@ -42,6 +43,11 @@ def compact_poses(count, skeleton=BODY15, seed=0):
     return torch.as_tensor(0.25 + 0.5 * small_poses(count, skeleton, seed))
 
 
+def drawn_surfaces(poses, skeleton, scenes):
+    """Return sketches as of faces, of any skeleton."""
+    return sketches._draw_surfaces(poses, skeleton, scenes, Draws(random(), len(poses), scenes.shape[-1], CPU))
+
+
 def signed_distances(pose):
     """Return how far each pixel's centre is inside the joints' convex hull, (SIDE, SIDE), in fractions of the side."""
     hull = cv2.convexHull((pose * SIDE).astype(np.float32))
@@ -55,7 +61,7 @@ def signed_distances(pose):
 def test_the_subject_is_the_convex_hull_and_the_margin_around_it(seed, margin):
     """Sixteen half planes hold what OpenCV's hull does; at their corners they go beyond it, by what a corner of 22.5° can."""
     pose = compact_poses(1, seed=seed)
-    inside = sketches._hull(pose, SIDE, torch.full((1, 16), margin))[0, 0].numpy()
+    inside = hull(pose, SIDE, torch.full((1, 16), margin))[0, 0].numpy()
     distance = signed_distances(pose[0].numpy()) + margin
     pixel = 1 / SIDE
     assert (inside[distance > pixel] > 0.5).all()
@@ -66,7 +72,7 @@ def test_the_subject_is_the_convex_hull_and_the_margin_around_it(seed, margin):
 
 def test_scenes_stay_around_the_subject_and_every_joint_is_on_it():
     poses, scenes = compact_poses(40), torch.rand(40, 3, SIDE, SIDE) * 2 - 1
-    images = draw_sketches(poses, BODY15, scenes, random())
+    images = drawn_surfaces(poses, BODY15, scenes)
     assert images.min() >= -1
     assert images.max() <= 1
     changed = (images - scenes).abs().amax(1).numpy()
@@ -78,7 +84,6 @@ def test_scenes_stay_around_the_subject_and_every_joint_is_on_it():
         assert around.max() < 1e-4
         # Noise alone tells the subject from a scene of the same colour: no pixel within is as it was.
         assert np.median(change[distance > 0]) > 0.02
-    assert sketches._bulges(sketches._Draws(random(), 500, CPU)).min() >= -sketches._MARGIN[0]
 
 
 def stick_figure():
@@ -95,15 +100,15 @@ def stick_figure():
 
 def test_bones_are_where_the_poses_have_them(monkeypatch):
     """With nothing but thin parts drawn, what differs from the surface is near a bone, and all of each bone differs."""
-    plain = {"_CLOUDS": (), "_NOISE": 0.0, "_THICKNESS": (0.012, 0.012)}
-    for name in (*plain, "_LIGHT", "_OUTSIDE", "_INSIDE"):
+    plain = {"_CLOUDS": (), "_NOISE": 0.0, "_LIGHT": 0.0, "_THICKNESS": (0.012, 0.012)}
+    for name in (*plain, "_OUTSIDE", "_INSIDE"):
         monkeypatch.setattr(sketches, name, plain.get(name, (0.0, 0.0)))
     rng = np.random.default_rng(0)
     pose = stick_figure()
     angles = rng.uniform(-np.pi, np.pi, 20)
     turns = np.array([[[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]] for a in angles])
     poses = (pose @ turns + rng.uniform(0.45, 0.55, (20, 1, 2))).astype(np.float32)
-    images = draw_sketches(torch.from_numpy(poses), BODY15, torch.zeros(20, 3, SIDE, SIDE), random()).abs().amax(1)
+    images = drawn_surfaces(torch.from_numpy(poses), BODY15, torch.zeros(20, 3, SIDE, SIDE)).abs().amax(1)
     for joints, image in zip(poses * SIDE, images.numpy(), strict=True):
         lines = np.zeros((SIDE, SIDE), np.uint8)
         ends = np.round((joints[BODY15.bone_ends] - 0.5) * 16).astype(np.int32)

@@ -89,9 +89,7 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class SketchOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How Φ and η learn from sketches of the poses, as from labelled images.
-
-    For subjects that fill the hull of their joints, and whose left and right a drawing tells, such as faces.
+    """How Φ and η learn from sketches of the poses, as from labelled images; `rendering.sketches` says what they are.
 
     Parameters
     ----------

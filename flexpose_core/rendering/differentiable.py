@@ -95,8 +95,12 @@ def pixel_centres(poses: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def bones_of(poses: Tensor, skeleton: Skeleton) -> Iterator[tuple[Tensor, ...]]:
-    """Yield of each bone what `squared_distance` asks for beside x and y, each (B, 1, 1); computed for all of them at once."""
-    ends = torch.as_tensor(skeleton.bone_ends, device=poses.device)
+    """Yield of each bone what `squared_distance` asks for beside x and y, each (B, 1, 1)."""
+    return segments(poses, torch.as_tensor(skeleton.bone_ends, device=poses.device))
+
+
+def segments(poses: Tensor, ends: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield what `bones_of` does of lines between joints, (n, 2) places of these; computed for all of them at once."""
     start = poses[:, ends[:, 0]]
     ax, ay = start.unbind(2)
     dx, dy = (poses[:, ends[:, 1]] - start).unbind(2)
