@@ -222,6 +222,12 @@ def composed(files, folder, kind, sources=("near", "far"), mixup="mixup", size=3
     return load_cache(out)
 
 
+@pytest.mark.parametrize("kind", ["kde", "affine", "mixup"])
+def test_a_set_without_room_for_the_mixup_is_refused(files, tmp_path, kind):
+    with pytest.raises(DataError, match=r"mixup\.h5: expected at most the 30 poses of the annotation set, found 40"):
+        composed(files, tmp_path, kind, size=30)
+
+
 def test_the_stage_pools_sources_and_says_what_it_wrote(files, tmp_path):
     found = composed(files, tmp_path, "source", size=500)
     np.testing.assert_array_equal(np.sort(found.poses, axis=0), np.sort(SOURCE, axis=0))

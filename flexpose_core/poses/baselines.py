@@ -75,9 +75,13 @@ def baseline_poses(
     else:
         aligned = {"source": lambda poses, _: poses, "similarity": similarity, "affine": affine}[options.kind]
         made = aligned(source, shots)[rng.permutation(len(source))]
-        # Those inside the image first, as all others' poses are; where there are too few, all are needed.
-        made = made[np.argsort(~inside_image(made), kind="stable")[:count]]
+        made = _inside_first(made)[:count]
     return np.concatenate([made, mixup]).astype(np.float32)
+
+
+def _inside_first(poses: np.ndarray) -> np.ndarray:
+    """Return the poses, those inside the image before all others; where there are too few, others are needed."""
+    return poses[np.argsort(~inside_image(poses), kind="stable")]
 
 
 def _inside(draw: Callable[[], np.ndarray], count: int, kind: str) -> np.ndarray:

@@ -60,6 +60,8 @@ def compose_baseline(
     source = np.empty((0, len(skeleton), 2), np.float32) if pooled is None else pooled[0]
     if options.kind == "nearest":
         check_enough(source, sources, mixed)
+    if len(mixed) > size:
+        raise DataError(f"{mixup}: expected at most the {size} poses of the annotation set, found {len(mixed)}")
     count = min(size, len(source) + len(mixed)) if sources and take_all_if_short else size
     poses = baseline_poses(options, source, mirrored, n_shots, mixed, count, random)
     write_annotation_set(out, [(poses, f"baseline {options.kind}")], skeleton.name, size)
