@@ -17,9 +17,9 @@ from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.rendering.drawn import draw_lines
 from flexpose_core.skeletons import BODY15, FACE68
 from flexpose_core.stages.train_detector import DETECTOR_KIND, frames_of, pretrain_eta, train_detector
+from flexpose_core.training import frames as training_frames
 from flexpose_core.training.both_views import found_in_both_views, mean_of_views
 from flexpose_core.training.checkpoint import load_weights, save_weights
-from flexpose_core.training.objectives import keypoint_gan as objective
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_what_is_measured_is_not_in_tensorfloat(tmp_path, caches, tensorfloat, m
         contrasts.append(torch.backends.cudnn.allow_tf32)
         return made(*images)
 
-    monkeypatch.setattr(objective, "local_contrast", noted)
+    monkeypatch.setattr(training_frames, "local_contrast", noted)
     frames = frames_of(load_cache(caches["images"], images=True), 16, "local")
     evaluation.predict(detector, frames, CPU)
     found_in_both_views(detector, frames, np.arange(3), BODY15, CPU)

@@ -143,7 +143,17 @@ def write_state(path):
 
 def write_metrics(path):
     score = {"mse": 45.8125, "pck": {"0.1": 0.88}, "joint_distance": {"left ankle": 3.25}}
-    write_json(path, {"name": "a", "cell": {"seed": 1}, "seed": 0, "test": {"flip_aware": score}, "test_floor": {}})
+    write_json(
+        path,
+        {
+            "name": "a",
+            "cell": {"seed": 1},
+            "seed": 0,
+            "annotation_set_size": 5,
+            "test": {"flip_aware": score},
+            "test_floor": {},
+        },
+    )
 
 
 def write_log(path):
