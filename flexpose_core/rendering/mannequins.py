@@ -24,16 +24,9 @@ _SHARPNESS = 2.5  # of a limb's outline: pixels⁻¹
 
 
 def draw_mannequins(poses: Tensor, anatomy: Anatomy, scenes: Tensor, draws: Draws) -> Tensor:
-    """Return images (B, 3, S, S) in -1..1: limbs as capsules, the trunk as the hull of its joints, some limbs behind it.
+    """Return what `sketches.draw_sketches` does: limbs as capsules, the trunk as the hull of its joints, some limbs behind it.
 
     Which limbs are behind, and in which order all are drawn, is the same in all of a batch.
-
-    Parameters
-    ----------
-    poses
-        (B, K, 2) in 0..1 over the image.
-    scenes
-        (B, 3, S, S) in -1..1, what is behind.
     """
     x, y = pixel_centres(poses, draws.size)
     light, extent = draws.light(x, _LIGHT) + draws.light(y, _LIGHT), (poses.amax(1) - poses.amin(1)).amax(1)[:, None]

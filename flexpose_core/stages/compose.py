@@ -31,7 +31,7 @@ def compose_source(
         If the skeletons differ, the set has no room for the mixup, or the sources have too few poses, without `take_all_if_short`.
     """
     enrichment = load_cache(mixup)
-    wanted = _room(size, enrichment, mixup)
+    wanted = room_beside(enrichment, mixup, size)
     sets = [load_cache(source) for source in sources]
     for source, of_source in zip(sources, sets, strict=True):
         check_same_skeleton(of_source, source, enrichment, mixup)
@@ -62,7 +62,7 @@ def compose_adapted(samples: Path, mixup: Path, size: int, sources: Sequence[Pat
     """
     generated, enrichment = load_cache(samples), load_cache(mixup)
     check_same_skeleton(generated, samples, enrichment, mixup)
-    wanted = _room(size, enrichment, mixup)
+    wanted = room_beside(enrichment, mixup, size)
     if sources is not None:
         wanted = min(wanted, sum(len(complete_poses(load_cache(source), source)) for source in sources))
     if wanted > len(generated):
@@ -89,7 +89,7 @@ def compose_target(target: Path, size: int | None, take_all_if_short: bool, seed
     write_annotation_set(out, [(own[chosen], "target")], held.skeleton.name, size)
 
 
-def _room(size: int, enrichment: PoseSet, mixup: Path) -> int:
+def room_beside(enrichment: PoseSet, mixup: Path, size: int) -> int:
     """Return how many poses of a set are not mixed ones; raises DataError if it cannot hold all of these."""
     if len(enrichment) > size:
         raise DataError(f"{mixup}: expected at most the {size} poses of the annotation set, found {len(enrichment)}")

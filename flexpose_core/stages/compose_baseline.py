@@ -14,7 +14,7 @@ from flexpose_core.poses.baselines import baseline_poses
 from flexpose_core.poses.cache import load_cache
 from flexpose_core.poses.guidance import with_mirror_images
 from flexpose_core.poses.pool import check_enough, pooled_poses
-from flexpose_core.stages.compose import write_annotation_set
+from flexpose_core.stages.compose import room_beside, write_annotation_set
 
 
 def compose_baseline(
@@ -47,6 +47,7 @@ def compose_baseline(
     pooled = pooled_poses(sources) if sources else None
     if shots is not None and mixup is not None:
         drawn, guidance = load_cache(shots), load_cache(mixup)
+        room_beside(guidance, mixup, size)
         skeleton = drawn.skeleton
         if pooled is not None and pooled[1].name != skeleton.name:
             raise DataError(f"{sources[0]}: expected skeleton {skeleton.name} as in {shots}, found {pooled[1].name}")
@@ -60,8 +61,6 @@ def compose_baseline(
     source = np.empty((0, len(skeleton), 2), np.float32) if pooled is None else pooled[0]
     if options.kind == "nearest":
         check_enough(source, sources, mixed)
-    if len(mixed) > size:
-        raise DataError(f"{mixup}: expected at most the {size} poses of the annotation set, found {len(mixed)}")
     count = min(size, len(source) + len(mixed)) if sources and take_all_if_short else size
     poses = baseline_poses(options, source, mirrored, n_shots, mixed, count, random)
     write_annotation_set(out, [(poses, f"baseline {options.kind}")], skeleton.name, size)
