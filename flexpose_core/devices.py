@@ -31,6 +31,14 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor of the CPU on a device, without waiting for the work that the device has still to do, as `Tensor.to` does.
+
+    CUDA has taken ordinary memory before this returns, so that the tensor may be changed at once.
+    """
+    return tensor.to(device, non_blocking=True)
+
+
 def mixed_precision(device: torch.device, enabled: bool = True) -> AbstractContextManager:
     """Return an autocast context to bfloat16, which needs no loss scaling, where the device computes with it; else to nothing."""
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled and computes_bfloat16(device))

@@ -31,8 +31,13 @@ ADAPTATION = "results/pose_sets/{run}/adaptation.json"
 DETECTOR = "results/cells/{run}/detector.safetensors"
 
 
+def names(known):
+    """A pattern that matches these names and no others, also if there are none."""
+    return "|".join(map(re.escape, known)) or "(?!)"
+
+
 wildcard_constraints:
-    dataset="|".join(DATASETS),
+    dataset=names(DATASETS),
     split="train|val|test",
     prior=r"[A-Za-z0-9.+_-]+",
     guidance=r"[A-Za-z0-9.+_-]+",
@@ -54,11 +59,6 @@ def stamp(stage):
 def reader_stamp(wildcards):
     """The code stamp of reading one dataset: editing another dataset's reader does not rerun it."""
     return stage_stamp("convert") + code_stamp(reader_module(GRID.config.datasets[wildcards.dataset]))
-
-
-def names(datasets):
-    """A pattern that matches these names and no others, also if there are none."""
-    return "|".join(map(re.escape, datasets)) or "(?!)"
 
 
 def memory(megabytes):

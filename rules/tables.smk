@@ -15,7 +15,7 @@ rule table:
     log:
         "results/logs/{table}.log",
     wildcard_constraints:
-        table="|".join(GRID.config.tables),
+        table=names(GRID.config.tables),
     threads: 1
     resources:
         mem_mb=memory(500),
@@ -42,7 +42,7 @@ rule page:
     log:
         "results/logs/{page}_page.log",
     wildcard_constraints:
-        page="|".join([*GRID.config.tables, "claims"]),
+        page=names([*GRID.config.tables, "claims"]),
     threads: 1
     resources:
         mem_mb=memory(500),

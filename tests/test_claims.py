@@ -265,6 +265,10 @@ def test_every_claim_has_its_cells(others):
     [
         (lambda c: c["claims"].update(x={"says": "?"}), "claims.x: expected comparisons, or method and against, or"),
         (lambda c: c["claims"].update(x={"says": "?", "method": "magic", "against": ["kde"]}), "claims.x: expected one of"),
+        (lambda c: c["claims"].update({"flexpose-against": {"says": "?", "method": "flexpose", "against": ["direct", "kde"]}}),
+         "claims.flexpose-against.against: expected no claim 'flexpose-against-direct' besides"),
+        (lambda c: c["claims"].update(x={"says": "?", "method": "flexpose", "against": ["kde", "kde"]}),
+         "claims.x.against: expected no claim 'x-kde' besides"),
         (lambda c: c["claims"]["colour"].update(strongest=True), "claims.colour.strongest: expected method and against"),
         (lambda c: c["claims"].update(x={"says": "?", "layers": True}), "claims.x.measure: expected 'adaptation'"),
         (lambda c: c["figures"].update(figure3="upright-aligned"), "figures.figure3: expected a cell of an adapted method"),

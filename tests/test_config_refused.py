@@ -76,6 +76,52 @@ from flexpose_core.options.config import load_config
             "methods.direct.baseline: expected none for",
         ),
         (
+            lambda c: c["datasets"]["faces-wild"].update(frames={"test": 0}),
+            "datasets.faces-wild: expected a test split, as cells.faces-aligned is in a table or figure, found none",
+        ),
+        (
+            lambda c: c["datasets"]["people-all"].update(subjects={"test": []}, held_out=0, gap=0),
+            "datasets.people-all: expected a test split, as cells.all-",
+        ),
+        (
+            lambda c: c["datasets"].update(
+                mine={"reader": "keypoints-json", "root": "data/{x}", "train": "a.json", "images": True}
+            ),
+            "datasets.mine: expected a root and files without braces, which Snakemake takes for wildcards, found 'data/{x}'",
+        ),
+        (
+            lambda c: c["datasets"]["people-upright"].update(subjects={"val": []}),
+            "datasets.people-upright: expected a val split, as cells.upright-",
+        ),
+        (
+            lambda c: c["cells"]["upright-everyday-direct"].update(sources=["everyday", "everyday"]),
+            "cells.upright-everyday-direct.sources: expected each once, found everyday, everyday",
+        ),
+        (
+            lambda c: c["detectors"]["faces-wild"].update(image_widths=[8, 16]),
+            "detectors.faces-wild.image_widths: expected more than 2 levels, as gan.local_share hides those beyond, found 2",
+        ),
+        (
+            lambda c: c["cells"].update(
+                {"upright-everyday-flexpose-paper-only-1": c["cells"]["upright-everyday-direct"]}
+            ),
+            "cells.upright-everyday-flexpose-paper-only-1: expected another name, as one layer of Figure 4 is called so",
+        ),
+        (
+            lambda c: c["cells"].update(
+                {
+                    "x": {
+                        **c["cells"]["upright-everyday-direct"],
+                        "method": "mixup-chosen",
+                        "sources": [],
+                        "shots": 10,
+                    },
+                    "x.mixup-pairs": c["cells"]["upright-everyday-direct"],
+                }
+            ),
+            "cells.x.mixup-pairs: expected another name, as the cell that chooses another's poses is called so",
+        ),
+        (
             lambda c: c["methods"]["flexpose-chosen"].pop("chosen_by"),
             "methods.flexpose-chosen.chosen_by: expected a method, found none",
         ),
@@ -200,7 +246,7 @@ from flexpose_core.options.config import load_config
         ),
         (
             lambda c: c["datasets"]["everyday"].update(held_out_poses=0),
-            "datasets.everyday: expected poses of a val split, as g_s and β are measured on, found none",
+            "datasets.everyday: expected a val split, as g_s and β of cells.",
         ),
         (
             lambda c: c["regressor"].update(resolution=64),
@@ -218,7 +264,7 @@ from flexpose_core.options.config import load_config
                 c["cells"].update(mine={"method": "aligned", "target": "mine"}),
                 c["tables"].update(mine={"pck_rho": {"mine": 0.1}, "cells": ["mine"]}),
             ],
-            "datasets.mine: expected a test split, as cells.mine is in a table, found none",
+            "datasets.mine: expected a test split, as cells.mine is in a table or figure, found none",
         ),
         (
             lambda c: c["datasets"].update(

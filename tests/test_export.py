@@ -58,7 +58,7 @@ def results(tmp_path_factory):
     """The results of one cell of Table 1, made with little of everything."""
     results = tmp_path_factory.mktemp("project") / "results"
     raw = json.loads(json.dumps(yaml.safe_load((ROOT / "config.yaml").read_text())))
-    raw |= {"detector": DETECTOR, "seeds": 2}
+    raw |= {"detector": DETECTOR, "detectors": {}, "seeds": 2}
     grid = Grid(load_config(raw))
     run, cell = grid.run(RUN), results / "cells" / RUN
     for seed, split in enumerate(("train", "val", "test")):
@@ -182,6 +182,18 @@ def test_a_cell_made_on_a_gpu_is_evaluated_where_there_is_none(archive, tmp_path
     before, after = replay.replay(other, tmp_path / "out")
     assert before["origin"] == stated["origin"]
     assert list(replay.differences(before, after)) == []
+
+
+def test_a_cell_made_on_a_gpu_is_made_anew_where_there_is_none(results, tmp_path, monkeypatch):
+    stated = read_json(results / f"cells/{RUN}/metrics.json")
+    options = stated["origin"]["options"]
+    for stage in ("detector", "generator", "regressor", "sampling"):
+        options[stage]["device"] = "cuda"
+    monkeypatch.setattr(subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 1))
+    with pytest.raises(DataError, match="found that it failed"):
+        replay.retrain(stated, tmp_path, 1)
+    assert '"cuda"' not in (tmp_path / "config.json").read_text()
+    assert options["sampling"]["device"] == "cuda"
 
 
 def test_another_figure_is_told(archive, tmp_path, capsys):

@@ -38,7 +38,7 @@ NETWORKS = {
 }
 SMALL = {
     "size": 16,
-    "image_widths": (4, 8),
+    "image_widths": (4, 8, 8),
     "regressor_widths": (8, 8),
     "decoder_widths": (4, 8),
     "discriminator_widths": (4, 8),
@@ -244,15 +244,16 @@ def test_eta_learns_to_read_drawings():
     assert objective.picture(StepRandom(0, "picture", 0)).shape[2] == 3
 
 
-def test_at_no_reach_a_pixel_depends_on_its_neighbourhood_alone():
-    phi = untrained(ImageToSkeleton, DetectorArchitecture(joints=15), 0, "phi", CPU).eval()
+@pytest.mark.parametrize(("symmetric", "width"), [(False, 13), (True, 14)])
+def test_at_no_reach_a_pixel_depends_on_its_neighbourhood_alone(symmetric, width):
+    phi = untrained(ImageToSkeleton, DetectorArchitecture(joints=15, symmetric=symmetric), 0, "phi", CPU).eval()
     reached = []
     for phi.reach in (0.0, 1.0):
         image = (torch.rand(1, 3, 32, 32) - 0.5).requires_grad_()
         phi(image)[0, 0, 16, 16].backward()
         rows, columns = torch.nonzero(image.grad.abs().sum((0, 1)), as_tuple=True)
-        reached.append(max((rows - 16).abs().max().item(), (columns - 16).abs().max().item()))
-    assert reached[0] <= 8 < reached[1]
+        reached.append([int(places.max() - places.min()) + 1 for places in (rows, columns)])
+    assert reached == [[13, width], [32, 32]]
 
 
 def test_a_symmetric_phi_of_a_mirrored_image_is_the_mirrored_phi():

@@ -133,6 +133,17 @@ def test_a_choice_cut_short_goes_on_and_ends_alike(tmp_path, monkeypatch):
     assert len(fits) == 19
 
 
+def test_scores_of_other_arithmetic_are_not_compared(tmp_path, monkeypatch):
+    shots, fits, original = shots_elsewhere(stiff_generator(), 6), [], module.train
+    monkeypatch.setattr(module, "train", lambda *given: fits.append(given) or original(*given))
+    choose(AUTO, shots, tmp_path)
+    choose(AUTO, shots, tmp_path)
+    assert len(fits) == 9
+    monkeypatch.setattr(module, "arithmetic", lambda device, mixed: "another processor's")
+    choose(AUTO, shots, tmp_path)
+    assert len(fits) == 18
+
+
 def test_the_stage_goes_on_with_the_layers_it_chose(files):
     options = msgspec.structs.replace(AUTO, layer_search=msgspec.structs.replace(SEARCH, folds=2))
     transfer, metrics, _ = run_stage(files, "auto", options, guidance_options=GUIDANCE)

@@ -101,6 +101,7 @@ def test_what_is_made_of_nothing_is_not_asked_for(project):
     tables = ("table1", "table2", "table3", "baselines")
     pages = {f"page:{name}" for name in (*tables, "claims")}
     assert jobs == {"tables", "claims", *(f"table:{name}" for name in tables), *pages}
+    assert project.planned("results/cards", "--config", "missing=allowed") == {"cards"}
     everything = project.planned("tables")
     assert {"figure2", "figure3", "figure4", "joint_errors", "curves", "explorer"} < everything
 

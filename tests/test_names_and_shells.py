@@ -90,10 +90,12 @@ def test_no_rule_has_a_shell():
         )
 
 
-def test_a_dataset_in_a_folder_with_an_odd_name_is_read_through_the_workflow(project):
-    root = project.folder / "a 'b' \"c\" $(touch trace) `touch trace` {x} \u4eba; touch trace"
-    FORMATS["lsp"].write(root, 0, False)
-    options = msgspec.to_builtins(FORMATS["lsp"].options_for(root))
+# Of one's own annotations the files are inputs of the workflow, where braces are wildcards; of the others they are not.
+@pytest.mark.parametrize(("kind", "braces"), [("lsp", "{x}"), ("keypoints-json", "")])
+def test_a_dataset_in_a_folder_with_an_odd_name_is_read_through_the_workflow(project, kind, braces):
+    root = project.folder / f"a 'b' \"c\" $(touch trace) `touch trace` {braces} \u4eba; touch trace"
+    FORMATS[kind].write(root, 0, False)
+    options = msgspec.to_builtins(FORMATS[kind].options_for(root))
     config = yaml.safe_load((project.folder / "config/tiny.yaml").read_text())
     config["datasets"]["mine"] = options
     (project.folder / "config/odd.yaml").write_text(yaml.safe_dump(config))

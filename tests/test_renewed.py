@@ -66,6 +66,18 @@ def test_then_a_share_takes_found_poses():
     assert counts[:3].min() > 15
 
 
+def test_found_poses_that_a_checkpoint_brings_are_taken():
+    kept, other = FoundPoses(3, 15), FoundPoses(3, 15)
+    assert kept.read() is None
+    poses = np.random.default_rng(0).random((3, 15, 2), np.float32)
+    for renewed in (poses, poses / 2):
+        kept.renew(renewed)
+        np.testing.assert_array_equal(kept.read(), renewed)
+    assert other.read() is None
+    other.load_state_dict(kept.state_dict())
+    np.testing.assert_array_equal(other.read(), poses / 2)
+
+
 def test_of_the_others_a_share_takes_placed_poses():
     renewal = RenewalOptions(share=0.5, placed=0.25)
     _, animated = frames(1.0, count=400, kind=RenewedFrames, renewal=renewal, **STILL)

@@ -62,8 +62,19 @@ class AnnotatedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     @property
     def has_test(self) -> bool:
-        """Whether there is a test split."""
+        """Whether the original has a test split."""
         return True
+
+    @property
+    def has_val(self) -> bool:
+        """Whether the original has a val split."""
+        return False
+
+    def has(self, split: str) -> bool:
+        """Return whether a split has poses, as far as the options tell."""
+        if split == "val":
+            return self.has_val or (self.has_test if self.val_from == "test" else self.held_out > 0)
+        return split == "train" or self.has_test
 
     def known_size(self, split: str) -> int | None:
         """Return the most poses that a split can have, or None where only reading tells."""
@@ -110,6 +121,10 @@ class KeypointsJsonOptions(AnnotatedOptions, frozen=True, tag_field="reader", ta
     """From our joint names to the file's; several names stand for their mean. Joints of the same name need no entry."""
 
     @property
+    def has_val(self) -> bool:
+        return self.val is not None
+
+    @property
     def has_test(self) -> bool:
         return self.test is not None
 
@@ -143,6 +158,10 @@ class SurrealOptions(AnnotatedOptions, frozen=True, tag_field="reader", tag="sur
     runs: tuple[Literal[0, 1, 2], ...] = (0, 1, 2)
     head_top: Annotated[float, Meta(ge=0, le=3)] = 1.0
     """How far our head lies beyond SMPL's, which is the base of the skull, in lengths from neck to SMPL's head."""
+
+    @property
+    def has_val(self) -> bool:
+        return True
 
 
 class Human36mSubjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

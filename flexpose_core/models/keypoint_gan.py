@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flexpose_core.options.detector import DetectorArchitecture, Widths
+from flexpose_core.options.detector import NEAR_LEVELS, DetectorArchitecture, Widths
 from flexpose_core.rendering.contrast import silhouette
 
 _RGB = 3
-_NEAR_LEVELS = 2  # of a U-Net: what these see is near
 _PERSON_COLOUR_GAIN = 1.1  # tanh times this reaches pure white and black with a gradient left
 
 
@@ -72,13 +71,14 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, reach: float = 1.0) -> Tensor:
         """Map images; `reach`, 0..1, is how much of what the levels beyond the second say is heard: at 0 a pixel of the output
-        depends on a window of 13 alone, from 6 or 7 pixels before it on, as its place is even or odd."""
+        depends on a window of 13 alone, from 6 or 7 pixels before it on, as its place is even or odd (of 14, if the mirrored
+        image is seen as well)."""
         levels = [self.first(x)]
         for fall in self.falls:
             levels.append(fall(levels[-1]))
         x = self.bottom(levels.pop())
         for rise in self.rises:
-            if reach < 1 and len(levels) == _NEAR_LEVELS:
+            if reach < 1 and len(levels) == NEAR_LEVELS:
                 x = reach * x
             x = rise(x, levels.pop())
         return self.last(x)

@@ -69,9 +69,9 @@ def written_out(
     Raises
     ------
     ConfigError
-        If a claim does not say in just one way what it is tested on.
+        If a claim does not say in just one way what it is tested on, or two of them have the same name.
     """
-    result = {}
+    result: dict[str, ClaimOptions] = {}
     for name, claim in claims.items():
         _check(name, claim)
         if claim.method is None:
@@ -85,6 +85,8 @@ def written_out(
                 continue
             for other in claim.against:
                 own = name if len(claim.against) == 1 else f"{name}-{other}"
+                if own in result or (own != name and own in claims):
+                    raise ConfigError(f"config: claims.{name}.against: expected no claim {own!r} besides, found one")
                 pairs = tuple(_of_methods(claim.method, other, cells))
                 result[own] = _plain(claim, claim.says.replace("{method}", other), pairs)
     return result

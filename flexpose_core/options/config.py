@@ -124,13 +124,22 @@ def _expanded(config: Config) -> Config:
         tables[name] = msgspec.structs.replace(table, cells=tuple(listed))
     config = msgspec.structs.replace(config, cells=cells, tables=tables)
     check_figures(config)
-    cells = {**cells, **config.layer_study}
-    config = msgspec.structs.replace(config, cells={**cells, **_choosing_cells(cells, config.methods)})
+    cells = _joined(cells, config.layer_study, "one layer of Figure 4")
+    cells = _joined(cells, _choosing_cells(cells, config.methods), "the cell that chooses another's poses")
+    config = msgspec.structs.replace(config, cells=cells)
     for name, claim in config.claims.items():
         for method in (*claim.against, *([claim.method] if claim.method else [])):
             known(method, config.methods, f"claims.{name}")
     claims = written_out(config.claims, config.tabled, tuple(config.layer_study))
     return msgspec.structs.replace(config, claims=claims)
+
+
+def _joined(cells: dict[str, Cell], more: dict[str, Cell], what: str) -> dict[str, Cell]:
+    """Return cells with those that are made of them; raises ConfigError where another one has such a name already."""
+    for name, cell in more.items():
+        if cells.get(name, cell) != cell:
+            raise ConfigError(f"config: cells.{name}: expected another name, as {what} is called so, found it")
+    return {**cells, **more}
 
 
 def _choosing_cells(cells: dict[str, Cell], methods: dict[str, MethodOptions]) -> dict[str, Cell]:

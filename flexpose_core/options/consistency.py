@@ -12,10 +12,11 @@ import msgspec
 
 from flexpose_core.anatomy import anatomy_of
 from flexpose_core.datasets.drawing.options import DrawingOptions
-from flexpose_core.datasets.options import skeleton_of
+from flexpose_core.datasets.options import KeypointsJsonOptions, skeleton_of
 from flexpose_core.errors import ConfigError
 from flexpose_core.measures.detection import PCK_THRESHOLDS
 from flexpose_core.options.baselines import ONE_EACH
+from flexpose_core.options.detector import NEAR_LEVELS
 from flexpose_core.options.generator import RegressorArchitecture
 from flexpose_core.options.grid import Cell, MethodOptions
 from flexpose_core.paper_tables import check_paper_rows
@@ -39,6 +40,7 @@ def check(config: Config) -> None:
     _check_cells(config)
     _check_adaptations(config)
     _check_tables(config)
+    _check_splits(config)
     for name, claim in config.claims.items():
         for cell in {cell: None for pair in claim.comparisons for cell in pair}:
             known(cell, config.cells, f"claims.{name}.comparisons")
@@ -57,6 +59,13 @@ def _check_datasets(config: Config) -> None:
             raise ConfigError(
                 f"config: datasets.{name}.val_from: expected 'held_out' in a dataset with images, found 'test'"
             )
+        if isinstance(options, KeypointsJsonOptions):
+            for path in (options.root, options.train, options.val, options.test):
+                if path and {"{", "}"} & {*path}:
+                    raise ConfigError(
+                        f"config: datasets.{name}: expected a root and files without braces, which Snakemake takes for wildcards, "
+                        f"found {path!r}"
+                    )
 
 
 def _check_networks(config: Config) -> None:
@@ -67,8 +76,14 @@ def _check_networks(config: Config) -> None:
             f"config: regressor.resolution: expected {drawn}, as generator.architecture.resolution, found {read}"
         )
     RegressorArchitecture(skeleton="", resolution=read, width=config.regressor.width)
-    for options in (config.detector, *config.detectors.values()):
+    detectors = {"detector": config.detector, **{f"detectors.{name}": own for name, own in config.detectors.items()}}
+    for where, options in detectors.items():
         options.architecture(joints=1)
+        if options.gan.local_share and len(options.image_widths) <= NEAR_LEVELS:
+            raise ConfigError(
+                f"config: {where}.image_widths: expected more than {NEAR_LEVELS} levels, as gan.local_share hides those beyond, "
+                f"found {len(options.image_widths)}"
+            )
     for name in config.detectors:
         known(name, config.datasets, "detectors")
         if not config.datasets[name].images:
@@ -150,8 +165,8 @@ def _check_cells(config: Config) -> None:
             raise ConfigError(
                 f"config: {where}.sources: expected none for method {cell.method!r}, found {', '.join(cell.sources)}"
             )
-        if name in tabled:
-            _check_test(config, where, cell.target)
+        if len(set(cell.sources)) < len(cell.sources):
+            raise ConfigError(f"config: {where}.sources: expected each once, found {', '.join(cell.sources)}")
         _check_skeletons(config, where, cell)
         _check_guidance(config, where, cell)
         if method.poses != "target":
@@ -178,11 +193,6 @@ def _check_adaptations(config: Config) -> None:
                 f"config: methods.{cell.method}.adaptation.perceptual.kind: expected one for a generator of mapping "
                 f"{network.mapping!r}, found 'pose'"
             )
-        for source in cell.sources:
-            if config.datasets[source].known_size("val") == 0:
-                raise ConfigError(
-                    f"config: datasets.{source}: expected poses of a val split, as g_s and β are measured on, found none"
-                )
         if options.trained == "generator":
             # A pair's layers are those of its other methods.
             if name in config.layer_study:
@@ -213,10 +223,23 @@ def _check_own_joints(config: Config, method: str) -> None:
         )
 
 
-def _check_test(config: Config, where: str, target: str) -> None:
-    options = config.datasets[target]
-    if not isinstance(options, DrawingOptions) and not options.has_test:
-        raise ConfigError(f"config: datasets.{target}: expected a test split, as {where} is in a table, found none")
+def _check_splits(config: Config) -> None:
+    """Check that the cells in use have the splits that they are learnt from and measured on, as far as the options tell."""
+    shown = {name: config.cells[name] for name in config.figures.tested}
+    for name, cell in {**config.tabled, **shown}.items():
+        for split in ("train", "val", "test"):
+            if not config.datasets[cell.target].has(split):
+                raise ConfigError(
+                    f"config: datasets.{cell.target}: expected a {split} split, as cells.{name} is in a table or figure, found none"
+                )
+    for name, cell in {**config.tabled, **config.layer_study, **shown}.items():
+        if _origin(config, cell.method).adaptation is None:
+            continue
+        for source in cell.sources:
+            if not config.datasets[source].has("val"):
+                raise ConfigError(
+                    f"config: datasets.{source}: expected a val split, as g_s and β of cells.{name} are measured on it, found none"
+                )
 
 
 def _check_skeletons(config: Config, where: str, cell: Cell) -> None:

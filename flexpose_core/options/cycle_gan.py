@@ -53,7 +53,8 @@ class CycleGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     Parameters
     ----------
     steps, batch, learning_rate
-        Of the training; the rate is flat until half way and then falls to nothing, as in the paper.
+        Of the training; the rate rises over the first 50 steps, is flat until half way and then falls to 2 %. (The paper's is flat
+        from the start and falls to nothing.)
     cycle_weight
         λ of Eq. 3.
     buffer

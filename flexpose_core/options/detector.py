@@ -15,6 +15,8 @@ Count = Annotated[int, Meta(ge=1)]
 Widths = tuple[Count, ...]
 FADE = 0.3
 """Share of the steps over which Φ comes to see beyond what is near."""
+NEAR_LEVELS = 2
+"""Levels of Φ that see what is near a pixel."""
 Contrast = Literal["none", "local"]
 
 

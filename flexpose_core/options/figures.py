@@ -74,3 +74,9 @@ class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     joint_errors: tuple[str, ...] = ()
     curves: tuple[str, ...] = ()
     explorer: str | None = None
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """The cells whose detectors are shown on test images."""
+        painted = (self.figure5.cell,) if self.figure5 else ()
+        return (*painted, *self.figure6, *self.joint_errors, *((self.explorer,) if self.explorer else ()))

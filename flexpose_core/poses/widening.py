@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from flexpose_core.devices import sent
 from flexpose_core.options.generator import WideningOptions
+from flexpose_core.rendering.differentiable import constant
 from flexpose_core.skeletons import Skeleton
 
 
@@ -21,9 +23,9 @@ def widen(
     Parameters
     ----------
     poses
-        (B, K, 2) in 0..1 on the CPU.
+        (B, K, 2) in 0..1.
     generator
-        Where all draws come from.
+        Where all draws come from, on the CPU whatever the poses' device.
     options
         Spreads; the usual ones if None.
 
@@ -32,13 +34,13 @@ def widen(
     (B, K, 2) inside the image.
     """
     options = options or WideningOptions()
-    count = len(poses)
+    count, device = len(poses), poses.device
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(count, *shape, generator=generator)
+        return sent(torch.randn(count, *shape, generator=generator), device)
 
     def uniform() -> Tensor:
-        return torch.rand(count, 1, 1, generator=generator)
+        return sent(torch.rand(count, 1, 1, generator=generator), device)
 
     poses = _mirror(poses, skeleton, uniform() < options.mirror, uniform() < 0.5)
     amount = uniform()
@@ -48,7 +50,7 @@ def widen(
     poses = _rehang(poses, skeleton, turns, stretches)
     amount = uniform()
     linear = rotation_matrices(normal() * options.rotation * amount[:, 0, 0])
-    linear = linear @ (torch.eye(2) + normal(2, 2) * options.shear * amount)
+    linear = linear @ (torch.eye(2, device=device) + normal(2, 2) * options.shear * amount)
     linear = linear * (normal(1, 1) * options.log_scale * amount).exp()
     poses = (poses - 0.5) @ linear.mT + 0.5 + normal(1, 2) * options.shift * amount
     return keep_inside(poses + normal(len(skeleton), 2) * options.jitter * uniform(), options.margin)
@@ -72,13 +74,13 @@ def keep_inside(poses: Tensor, margin: float) -> Tensor:
 
 def _mirror(poses: Tensor, skeleton: Skeleton, chosen: Tensor, labels_kept: Tensor) -> Tensor:
     mirrored = torch.stack([1 - poses[..., 0], poses[..., 1]], dim=-1)
-    swapped = mirrored[:, torch.as_tensor(skeleton.flip_permutation)]
+    swapped = mirrored[:, constant(skeleton, "flip_permutation", poses.device)]
     return torch.where(chosen, torch.where(labels_kept, mirrored, swapped), poses)
 
 
 def _rehang(poses: Tensor, skeleton: Skeleton, turns: Tensor, stretches: Tensor) -> Tensor:
     """Turn and stretch each edge of the tree, (B, K - 1) each, and hang the joints anew from the root."""
-    edges = torch.as_tensor(skeleton.tree_ends)
+    edges = constant(skeleton, "tree_ends", poses.device)
     vectors = poses[:, edges[:, 1]] - poses[:, edges[:, 0]]
     cos, sin = turns.cos() * stretches, turns.sin() * stretches
     x, y = vectors.unbind(-1)

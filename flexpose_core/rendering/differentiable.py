@@ -8,6 +8,8 @@ bones are visited one after another, so that memory is O(B·H·W) and never O(B�
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,7 +40,7 @@ def draw_lines(
     -------
     (B, channels, size, size) in -1..1, background -1. Gradients flow to `poses` through the edges of the lines.
     """
-    colours = torch.as_tensor(skeleton.bone_colours, dtype=poses.dtype, device=poses.device)
+    colours = constant(skeleton, "bone_colours", poses.device).to(poses.dtype)
     if channels == 1:
         colours = colours.new_ones(len(colours), 1)
     x, y = pixel_centres(poses, size)
@@ -78,7 +80,7 @@ def draw_distances(poses: Tensor, skeleton: Skeleton, size: int, decay: float) -
                 nearest.masked_fill_(to_bone < squared, place)
             squared = torch.minimum(squared, to_bone)
     if differentiated:
-        ends = torch.as_tensor(skeleton.bone_ends, device=poses.device)
+        ends = constant(skeleton, "bone_ends", poses.device)
         batch = torch.arange(len(poses), device=poses.device)[:, None]
         # A bone's two ends beside each other: one gather instead of four.
         bones = torch.cat([poses[:, ends[:, 0]], poses[:, ends[:, 1]]], dim=2)
@@ -86,6 +88,18 @@ def draw_distances(poses: Tensor, skeleton: Skeleton, size: int, decay: float) -
         dx, dy = bx - ax, by - ay
         squared = squared_distance(x, y, ax, ay, dx, dy, _squared_length(dx, dy))
     return (torch.exp(-(squared + _TINY).sqrt() / decay) * 2 - 1)[:, None]
+
+
+@lru_cache(maxsize=64)
+def constant(
+    skeleton: Skeleton,
+    name: Literal["bone_ends", "bone_colours", "flip_permutation", "tree_ends"],
+    device: torch.device,
+) -> Tensor:
+    """Return an array of a skeleton on a device, sent there once: each step asks for some, and a GPU would wait for each."""
+    # Whoever asks first: what inference mode makes cannot be saved for a gradient.
+    with torch.inference_mode(False):
+        return torch.as_tensor(getattr(skeleton, name), device=device)
 
 
 def pixel_centres(poses: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -96,7 +110,7 @@ def pixel_centres(poses: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 def bones_of(poses: Tensor, skeleton: Skeleton) -> Iterator[tuple[Tensor, ...]]:
     """Yield of each bone what `squared_distance` asks for beside x and y, each (B, 1, 1)."""
-    return segments(poses, torch.as_tensor(skeleton.bone_ends, device=poses.device))
+    return segments(poses, constant(skeleton, "bone_ends", poses.device))
 
 
 def segments(poses: Tensor, ends: Tensor) -> Iterator[tuple[Tensor, ...]]:

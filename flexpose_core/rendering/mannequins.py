@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from flexpose_core.anatomy import Anatomy
+from flexpose_core.devices import sent
 from flexpose_core.rendering.differentiable import pixel_centres, segments, squared_distance
 from flexpose_core.rendering.sketch_parts import Draws, hull
 
@@ -36,7 +37,7 @@ def draw_mannequins(poses: Tensor, anatomy: Anatomy, scenes: Tensor, draws: Draw
     order = torch.randperm(len(anatomy.chains), generator=draws.random.torch).tolist()
     behind = int(torch.randint(len(order) // 2 + 1, (1,), generator=draws.random.torch))
     capsules = [
-        squared_distance(x, y, *limb) for limb in segments(poses, torch.as_tensor(anatomy.limbs).to(poses.device))
+        squared_distance(x, y, *limb) for limb in segments(poses, sent(torch.as_tensor(anatomy.limbs), poses.device))
     ]
 
     def over(image: Tensor, cover: Tensor, paint: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ def draw_mannequins(poses: Tensor, anatomy: Anatomy, scenes: Tensor, draws: Draw
     image = scenes
     for place in order[:behind]:
         image = with_limb(image, anatomy.chains[place])
-    trunk = poses[:, torch.as_tensor(anatomy.trunk).to(poses.device)]
+    trunk = poses[:, sent(torch.as_tensor(anatomy.trunk), poses.device)]
     image = over(image, hull(trunk, draws.size, extent * draws.uniform(*_TRUNK, 1)), shirt)
     for place in order[behind:]:
         image = with_limb(image, anatomy.chains[place])

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flexpose_core.devices import sent
 from flexpose_core.rendering.differentiable import pixel_centres
 from flexpose_core.streams import StepRandom
 
@@ -26,10 +27,10 @@ class Draws:
     device: torch.device
 
     def normal(self, *shape: int) -> Tensor:
-        return self.random.normal(self.count, *shape).to(self.device)
+        return sent(self.random.normal(self.count, *shape), self.device)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return (low + (high - low) * self.random.uniform(self.count, *shape)).to(self.device)
+        return sent(low + (high - low) * self.random.uniform(self.count, *shape), self.device)
 
     def paint(self, brightness: float, colour: float) -> Tensor:
         """Return (B, 3, 1, 1), how much brighter or darker than grey each channel is.

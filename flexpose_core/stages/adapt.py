@@ -102,6 +102,8 @@ def adapt(
         )
         options = msgspec.structs.replace(options, layers=layers)
         chosen = {"layers": layers, "layer_search": search}
+        # A checkpoint of other layers does not fit.
+        identity = json.dumps([identity, layers])
     transfer = build_adapter(options, generator, seed).to(device)
     if options.adversarial is None:
         fitted = _fit(options, transfer, generator, regressor, guidance, seed, work, identity, loop)

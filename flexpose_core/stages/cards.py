@@ -40,6 +40,8 @@ def cards(grid: Grid, metrics_files: Sequence[Path], benchmarks: Path, template:
         Path(template).read_text(encoding="utf-8")
     )
     shared = Counter((job.stage, job.of) for name in grid.runs for job in jobs_of(grid, name))
+    # There may be nothing to show yet.
+    Path(out).mkdir(parents=True, exist_ok=True)
     stamps = {stage: code_stamp(f"flexpose_core.stages.{_MODULES.get(stage, stage)}") for stage, _ in shared}
     for path in metrics_files:
         entry = read_metrics(path)

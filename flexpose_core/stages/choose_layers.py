@@ -25,6 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from flexpose_core import seeds, streams
+from flexpose_core.devices import arithmetic
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.files import digest, read_json, write_json
 from flexpose_core.measures import PIXELS
@@ -95,7 +96,10 @@ def choose_layers(
         )
     steps = {name: math.ceil(search.steps_share * getattr(options, name)) for name in ("pair_steps", "energy_steps")}
     trial = msgspec.structs.replace(options, **steps)
-    identity = json.dumps([identity, msgspec.to_builtins(guidance)])
+    # Scores are compared: they are to be of the same arithmetic, whatever node an interrupted choice goes on at.
+    mixed = trial.mixed_precision and trial.perceptual.kind != "pose"
+    computed = arithmetic(next(generator.parameters()).device, mixed)
+    identity = json.dumps([identity, msgspec.to_builtins(guidance), computed])
     observer, _ = build_observer(trial, generator, regressor, seed)
     order = seeds.rng(seed, f"{_STAGE}/folds").permutation(len(shots))
     scores = np.zeros((len(candidates), len(shots)))

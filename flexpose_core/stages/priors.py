@@ -110,7 +110,9 @@ def read(regressor: Regressor, images: Tensor, mixed: bool = True) -> Tensor:
 
 def redraw(joints: Tensor, architecture: GeneratorArchitecture) -> Tensor:
     """Return ŷ = α(t̂) (Eq. 8), (N, C, S, S) as the generator draws, of joints (N, K, 2)."""
-    return draw_lines(joints, skeleton_named(architecture.skeleton), architecture.resolution, architecture.channels)
+    skeleton = skeleton_named(architecture.skeleton)
+    drawn = [draw_lines(some, skeleton, architecture.resolution, architecture.channels) for some in joints.split(CHUNK)]
+    return torch.cat(drawn)
 
 
 def joint_errors(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -13,7 +13,6 @@ configuration to retrain from can name files to read, such as weights; look at `
 from __future__ import annotations
 
 import argparse
-import copy
 import hashlib
 import json
 import lzma
@@ -152,19 +151,15 @@ def replay(
             raise DataError(f"{paths[name]}: expected the file with checksum {entry.checksum}, found {checksum}")
     stated = read_json(folder / "cells" / manifest.run / "metrics.json")
     run = run_of(stated, manifest.run, archive)
-    grid = Grid(load_config(stated["origin"]["options"]))
+    grid = Grid(load_config(_on_any_device(stated["origin"]["options"])))
     files = {what: paths.get(name) for name, what in evaluated_files(run).items() if what != "metrics"}
     missing = [what for what, path in files.items() if path is None]
     if missing:
         raise DataError(f"{archive}: expected everything to evaluate {run.name}, found no {missing[0]}")
     out = folder / "replayed"
     inputs: dict[str, Any] = files
-    options = grid.config.detector
-    if options.device == "cuda":
-        # Which there need not be here.
-        options = msgspec.structs.replace(options, device="auto")
     evaluate(
-        options,
+        grid.config.detector,
         grid.cell_params(run.name),
         **inputs,
         out_metrics=out / "metrics.json",
@@ -194,7 +189,7 @@ def retrain(stated: dict[str, Any], folder: Path, cores: int) -> dict[str, Any]:
 
 def _from_here(options: dict[str, Any]) -> dict[str, Any]:
     """Return options whose paths are absolute: relative ones start from this working directory, and not from the new one."""
-    absolute = copy.deepcopy(options)
+    absolute = _on_any_device(options)
     for dataset in absolute["datasets"].values():
         if "root" in dataset:
             dataset["root"] = str(Path(dataset["root"]).absolute())
@@ -203,6 +198,16 @@ def _from_here(options: dict[str, Any]) -> dict[str, Any]:
         if perceptual.get("weights", "auto") not in NO_FILE:
             perceptual["weights"] = str(Path(perceptual["weights"]).absolute())
     return absolute
+
+
+def _on_any_device(options: Any) -> Any:
+    """Return a copy of options without the demand for a GPU, which there need not be here."""
+    if isinstance(options, dict):
+        return {
+            key: "auto" if (key, value) == ("device", "cuda") else _on_any_device(value)
+            for key, value in options.items()
+        }
+    return [_on_any_device(value) for value in options] if isinstance(options, list) else options
 
 
 def differences(stated: Any, found: Any, where: str = "") -> Iterator[str]:

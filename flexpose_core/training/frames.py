@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from flexpose_core.devices import sent
 from flexpose_core.options.detector import Contrast
 from flexpose_core.rendering.contrast import GROUND, local_contrast
 from flexpose_core.streams import StepRandom
@@ -64,4 +65,4 @@ class CompanionFrames:
 
 
 def _floats(pixels: Tensor, device: torch.device) -> Tensor:
-    return pixels.to(device, non_blocking=True).float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+    return sent(pixels, device).float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)

@@ -48,6 +48,10 @@ class FacesOptions(DrawingOptions, frozen=True, tag_field="reader", tag="faces")
     images: bool = False
     image_size: Annotated[int, Meta(ge=16, le=512)] = 64
 
+    def has(self, split: str) -> bool:
+        """Return whether a split has poses."""
+        return self.known_size(split) != 0
+
     def known_size(self, split: str) -> int | None:
         """Return how many poses a split has."""
         return getattr(self.frames, split) if self.images or split != "test" else 0

@@ -73,6 +73,13 @@ class PeopleOptions(DrawingOptions, frozen=True, tag_field="reader", tag="people
     noise: NoiseOptions = NoiseOptions()
     crop: CropOptions = CropOptions()
 
+    def has(self, split: str) -> bool:
+        """Return whether a split has poses, as far as the options tell."""
+        if not self.images:
+            return self.known_size(split) != 0
+        # Test people, and the training people in the last part of each clip.
+        return bool(getattr(self.subjects, split) or (split == "test" and self.held_out and self.subjects.train))
+
     def known_size(self, split: str) -> int | None:
         """Return the most poses that a split can have, or None where only drawing tells."""
         return None if self.images else {"train": self.n_poses, "val": self.held_out_poses}.get(split, 0)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flexpose_core.devices import sent
 from flexpose_core.models.adapters import AnyAdapter
 from flexpose_core.models.perceptual import Observer
 from flexpose_core.options.adaptation import AdaptationOptions
@@ -90,7 +91,7 @@ class AdaptationObjective:
         return total / min(count, len(self.z))
 
     def _pair_loss(self, random: StepRandom) -> Tensor:
-        return self._loss_of(random.indices(self.options.pair_batch, len(self.z)).to(self.device))
+        return self._loss_of(sent(random.indices(self.options.pair_batch, len(self.z)), self.device))
 
     def _loss_of(self, chosen: Tensor) -> Tensor:
         """Return the mean over Γ's levels of |Γ(g_t(z_m)) - Γ(α(t_m))|² (Eq. 5), each level in units of its spread."""
@@ -103,8 +104,8 @@ class AdaptationObjective:
 
     def _energy_loss(self, random: StepRandom) -> Tensor:
         count = self.options.energy_batch
-        z = random.normal(count, self.z.shape[1]).to(self.device)
-        chosen = random.indices(count, len(self.poses)).to(self.device)
+        z = sent(random.normal(count, self.z.shape[1]), self.device)
+        chosen = sent(random.indices(count, len(self.poses)), self.device)
         return energy_distance(self.observer.joints(z, self.transfer), self.poses[chosen])
 
     def picture(self, random: StepRandom) -> np.ndarray:

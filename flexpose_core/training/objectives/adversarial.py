@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from flexpose_core.devices import mixed_precision
+from flexpose_core.devices import mixed_precision, sent
 from flexpose_core.models.discriminator import ImageDiscriminator
 from flexpose_core.models.style_generator import StyleGenerator
 from flexpose_core.options.generator import AdversarialOptions
@@ -68,7 +68,7 @@ class AdversarialObjective:
         for name, optimiser in self.optimisers.items():
             set_learning_rate(optimiser, self.rates[name] * warmup_linear(step, options.steps))
         with torch.no_grad():
-            real = self._draw(self.poses[random.indices(options.batch, len(self.poses))].to(self.device))
+            real = self._draw(sent(self.poses[random.indices(options.batch, len(self.poses))], self.device))
         with mixed_precision(self.device, self.mixed):
             with torch.no_grad():
                 fake = self.generator(self._latent(random))
@@ -100,7 +100,7 @@ class AdversarialObjective:
         return images.contiguous(memory_format=torch.channels_last)
 
     def _latent(self, random: StepRandom) -> Tensor:
-        return random.normal(self.options.batch, self.generator.architecture.latent_width).to(self.device)
+        return sent(random.normal(self.options.batch, self.generator.architecture.latent_width), self.device)
 
     def _update(self, name: str, loss: Tensor) -> None:
         self.optimisers[name].zero_grad()

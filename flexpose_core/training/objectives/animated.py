@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flexpose_core.devices import sent
 from flexpose_core.geometry import loosened
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.detector import Contrast
@@ -82,7 +83,7 @@ class AnimatedFrames(LabelledFrames):
         scenes = self.scenes[rng.integers(len(self.scenes), size=len(poses))]
         drawn = self.puppets.draw(poses, scenes, animation.appearances, animation.behind, rng)
         seen = as_seen(drawn, scenes, self.images.shape[-1], self.contrast, self.images.device)
-        return *seen, torch.from_numpy(poses).to(self.images.device)
+        return *seen, sent(torch.from_numpy(poses), self.images.device)
 
     def poses_to_take(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return poses (n, K, 2), and by what share of the options each is to be loosened (n,)."""

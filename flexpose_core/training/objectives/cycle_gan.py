@@ -69,16 +69,16 @@ class ImageBuffer(nn.Module):
     @torch.no_grad()
     def exchange(self, fresh: Tensor, random: StepRandom) -> Tensor:
         """Return as many pictures (B, ...) as are given."""
-        size, given = len(self.images), []
+        size, held, given = len(self.images), int(self.held), []
         swapped, places = random.uniform(len(fresh)) < 0.5, random.indices(len(fresh), max(size, 1))
         for image, swap, place in zip(fresh, swapped.tolist(), places.tolist(), strict=True):
-            held = int(self.held)
             if held < size:
                 self.images[held] = image
-                self.held += 1
+                held += 1
             elif swap and size:
                 image, self.images[place] = self.images[place].clone(), image
             given.append(image)
+        self.held.fill_(held)
         return torch.stack(given)
 
 

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from flexpose_core.devices import mixed_precision
+from flexpose_core.devices import mixed_precision, sent
 from flexpose_core.models.regressor import Regressor
 from flexpose_core.models.style_generator import StyleGenerator
 from flexpose_core.options.generator import DistillationOptions
 from flexpose_core.poses.widening import widen
-from flexpose_core.rendering.differentiable import draw_lines
+from flexpose_core.rendering.differentiable import constant, draw_lines
 from flexpose_core.rendering.pictures import tile, to_uint8
 from flexpose_core.skeletons import Skeleton, skeleton_named
 from flexpose_core.streams import StepRandom
@@ -48,7 +48,7 @@ class BoneHeads(nn.Module):
 
 def bone_maps(poses: Tensor, skeleton: Skeleton, size: int) -> Tensor:
     """Return exp(-distance to each drawn bone in pixels), (B, bones, size, size), of poses (B, K, 2) in 0..1."""
-    ends = torch.as_tensor(skeleton.bone_ends, device=poses.device)
+    ends = constant(skeleton, "bone_ends", poses.device)
     start, along = poses[:, ends[:, 0]], poses[:, ends[:, 1]] - poses[:, ends[:, 0]]
     centres = (torch.arange(size, device=poses.device, dtype=poses.dtype) + 0.5) / size
     (ax, ay), (dx, dy) = (vector[..., None, None].unbind(2) for vector in (start, along))
@@ -126,10 +126,10 @@ class DistillationObjective:
     @torch.no_grad()
     def _poses(self, random: StepRandom) -> Tensor:
         options = self.options
-        z = random.normal(options.batch, self.generator.architecture.latent_width).to(self.device)
+        z = sent(random.normal(options.batch, self.generator.architecture.latent_width), self.device)
         poses = self.generator.pose(z)
         wide = round(options.widened * options.batch)
-        widened = widen(poses[:wide].cpu(), self.skeleton, random.torch, options.widening).to(self.device)
+        widened = widen(poses[:wide], self.skeleton, random.torch, options.widening)
         return torch.cat([widened, poses[wide:]])
 
     def picture(self, random: StepRandom) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flexpose_core.devices import mixed_precision
+from flexpose_core.devices import mixed_precision, sent
 from flexpose_core.models.keypoint_gan import SkeletonToKeypoints
 from flexpose_core.options.detector import EtaOptions
 from flexpose_core.rendering.differentiable import draw_distances
@@ -32,7 +32,7 @@ class PosePrior:
     def draw(self, count: int, jitter: float, random: StepRandom) -> Tensor:
         """Return (count, K, 2) poses, each moved as a whole by normal noise of standard deviation `jitter`."""
         poses = self.poses[random.indices(count, len(self.poses))]
-        return (poses + jitter * random.normal(count, 1, 2)).to(self.device)
+        return sent(poses + jitter * random.normal(count, 1, 2), self.device)
 
 
 def keypoint_error(predicted: Tensor, truth: Tensor, flip: Tensor, own_labels: float) -> Tensor:
@@ -67,8 +67,8 @@ class EtaObjective:
         poses = self.prior.draw(options.batch, options.jitter, random)
         images = draw_distances(poses, self.prior.skeleton, self.size, DECAY)
         strength = options.noise * (2 * random.uniform(options.batch, 1, 1, 1) - 1).clamp(min=0)
-        noise = strength * random.normal(*images.shape)
-        images = (images + noise.to(images.device)).contiguous(memory_format=torch.channels_last)
+        noise = sent(strength, images.device) * random.noise(*images.shape, on=images.device)
+        images = (images + noise).contiguous(memory_format=torch.channels_last)
         with mixed_precision(self.prior.device, self.mixed):
             predicted = self.eta(images)
         # Plain errors first: with the lower one from the start, η may settle on the mirrored labels throughout.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from flexpose_core.devices import sent
 from flexpose_core.models.pose_gan import PoseDiscriminator
 from flexpose_core.models.style_generator import MappingNetwork
 from flexpose_core.options.generator import PoseGanOptions
@@ -64,7 +65,7 @@ class PoseGanObjective:
         options = self.options
         for optimiser in self.optimisers.values():
             set_learning_rate(optimiser, options.learning_rate * warmup_linear(step, options.steps))
-        real = self.poses[random.indices(options.batch, len(self.poses))].to(self.device)
+        real = sent(self.poses[random.indices(options.batch, len(self.poses))], self.device)
         with torch.no_grad():
             fake = self.mapping.pose(self._latent(options.batch, random))
         judged = discriminator_loss(self.discriminator(real), self.discriminator(fake))
@@ -88,7 +89,7 @@ class PoseGanObjective:
         return tile(draw_lines(poses, self.skeleton, _SIDE), _COLUMNS)
 
     def _latent(self, count: int, random: StepRandom) -> Tensor:
-        return random.normal(count, self.latent_width).to(self.device)
+        return sent(random.normal(count, self.latent_width), self.device)
 
     def _update(self, name: str, loss: Tensor) -> None:
         self.optimisers[name].zero_grad()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flexpose_core.devices import mixed_precision
+from flexpose_core.devices import mixed_precision, sent
 from flexpose_core.models.regressor import Regressor, soft_argmax
 from flexpose_core.options.generator import RegressionOptions
 from flexpose_core.poses.widening import keep_inside, widen
@@ -34,15 +34,15 @@ def disturb(images: Tensor, strength: float, random: StepRandom) -> Tensor:
     blurred = images
     for _ in range(2):
         blurred = F.avg_pool2d(F.pad(blurred, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    images = torch.lerp(images, blurred, (0.9 * share(0.4)).clamp(max=1).to(images.device))
+    images = torch.lerp(images, blurred, sent((0.9 * share(0.4)).clamp(max=1), images.device))
     gain = 1 - 0.25 * share(0.5) + 0.08 * strength * random.normal(count, channels, 1, 1)
     stain = (
         F.interpolate(random.normal(count, channels, 8, 8), size=size, mode="bilinear", align_corners=False)
         * 0.2
         * share(0.4)
     )
-    noise = random.normal(*images.shape) * 0.15 * share(1.0)
-    return (images + 1) * gain.to(images.device) - 1 + (stain + noise).to(images.device)
+    noise = random.noise(*images.shape, on=images.device) * 0.15 * sent(share(1.0), images.device)
+    return (images + 1) * sent(gain, images.device) - 1 + (sent(stain, images.device) + noise)
 
 
 def heat_cross_entropy(heat: Tensor, poses: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class RegressionObjective:
         poses = self.poses[random.indices(options.batch, len(self.poses))]
         wide = round(options.widened * options.batch)
         poses = torch.cat([widen(poses[:wide], self.skeleton, random.torch, options.widening), poses[wide:]])
-        poses = keep_inside(poses, 0.0).to(self.device)
+        poses = sent(keep_inside(poses, 0.0), self.device)
         images = disturb(self._draw(poses), options.disturbance, random).contiguous(memory_format=torch.channels_last)
         with mixed_precision(self.device, self.mixed):
             heat = self.regressor.heat_maps(images)

@@ -41,10 +41,19 @@ class FoundPoses(nn.Module):
         super().__init__()
         self.register_buffer("poses", torch.zeros(count, joints, 2))
         self.register_buffer("known", torch.zeros(()))
+        self._read: list[np.ndarray | None] = []
+        self.register_load_state_dict_post_hook(lambda module, _: module._read.clear())
 
     def renew(self, poses: np.ndarray) -> None:
         self.poses.copy_(torch.from_numpy(poses))
         self.known.fill_(1)
+        self._read.clear()
+
+    def read(self) -> np.ndarray | None:
+        """Return the poses, None while none is known; read from the device once, as every step of a training asks."""
+        if not self._read:
+            self._read.append(self.poses.cpu().numpy() if self.known else None)
+        return self._read[0]
 
 
 class RenewedFrames(AnimatedFrames):
@@ -60,12 +69,14 @@ class RenewedFrames(AnimatedFrames):
             chosen = rng.random(count) < self.animation.renewal.placed
             rows = rng.integers(len(self.placed), size=count)
             poses = np.where(chosen[:, None, None], self.placed[rows], poses)
-        if self.found is None or not self.found.known:
+        known = self.found.read() if self.found is not None else None
+        if known is None:
             return poses, amount
         chosen = rng.random(count) < self.animation.renewal.share
-        rows = rng.integers(len(self.found.poses), size=count)
-        found = self.found.poses.cpu().numpy()[rows]
-        return np.where(chosen[:, None, None], found, poses), np.where(chosen, self.animation.renewal.loosening, amount)
+        rows = rng.integers(len(known), size=count)
+        return np.where(chosen[:, None, None], known[rows], poses), np.where(
+            chosen, self.animation.renewal.loosening, amount
+        )
 
 
 class RenewedObjective(AnimatedObjective):

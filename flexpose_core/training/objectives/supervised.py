@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from flexpose_core.devices import mixed_precision
+from flexpose_core.devices import mixed_precision, sent
 from flexpose_core.models.keypoint_gan import Detector
 from flexpose_core.options.detector import SketchOptions, SupervisionOptions
 from flexpose_core.rendering.differentiable import draw_distances
@@ -56,11 +56,11 @@ class LabelledFrames:
         """Return images and backgrounds (B, 3, S, S), channels last, and poses (B, K, 2), which may leave 0..1."""
         images, backgrounds, poses = self.picked(random)
         options, count = self.options, len(poses)
-        matrix, shift, mirrored = (value.to(poses.device) for value in self._transforms(count, random))
+        matrix, shift, mirrored = (sent(value, poses.device) for value in self._transforms(count, random))
         poses = moved_poses(poses, matrix, shift)
         poses = torch.where(mirrored[:, None, None], poses[:, self.flip], poses)
-        gain = torch.exp(options.colour * random.normal(count, 3, 1, 1)).to(poses.device)
-        offset = (options.colour * random.normal(count, 3, 1, 1)).to(poses.device)
+        gain = sent(torch.exp(options.colour * random.normal(count, 3, 1, 1)), poses.device)
+        offset = sent(options.colour * random.normal(count, 3, 1, 1), poses.device)
         images, backgrounds = (
             (moved_images(pictures, matrix, shift) * gain + offset)
             .clamp(-1, 1)
@@ -71,7 +71,7 @@ class LabelledFrames:
 
     def picked(self, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
         """Return what `draw` augments: images, backgrounds and poses of a batch."""
-        rows = random.indices(self.options.batch, len(self.images)).to(self.images.device)
+        rows = sent(random.indices(self.options.batch, len(self.images)), self.images.device)
         return self.images[rows], self.backgrounds[rows], self.poses[rows]
 
     def _transforms(self, count: int, random: StepRandom) -> tuple[Tensor, Tensor, Tensor]:
