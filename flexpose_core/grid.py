@@ -100,7 +100,7 @@ class Grid:
         return {"options": {key: value for key, value in options.items() if key not in left_out}}
 
     def annotation_files(self, dataset: str, split: str) -> list[str]:
-        """Return the files of one's own annotations that a split is read from, as far as they exist: when they change, it does.
+        """Return the files of one's own annotations that a split is read from: when they change, it does.
 
         Other datasets are published, and stay as they are.
         """
@@ -113,8 +113,7 @@ class Grid:
             files = [own.test]
         else:
             files = [{"train": None, "val": own.val, "test": own.test}[split] or own.train]
-        paths = [Path(own.root) / file for file in files if file is not None]
-        return [str(path) for path in paths if path.is_file()]
+        return [str(Path(own.root) / file) for file in files if file is not None]
 
     def gather_params(self, dataset: str, split: str) -> dict[str, Any]:
         """Return how many poses of a split are kept, None for all, how many the paper counts, and the options for the card."""

@@ -121,6 +121,13 @@ def tables_and_figures(wildcards):
     ]
 
 
+def annotation_files(wildcards):
+    """The files of one's own annotations that a split is read from. They may be elsewhere once it has been read."""
+    there = os.path.exists(f"results/data/{wildcards.dataset}/{wildcards.split}.h5")
+    found = GRID.annotation_files(wildcards.dataset, wildcards.split)
+    return [path for path in found if os.path.isfile(path) or not there]
+
+
 def target_caches(split):
     """A split of all datasets with images."""
     return [f"results/data/{name}/{split}.h5" for name in GRID.datasets if GRID.config.datasets[name].images]

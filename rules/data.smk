@@ -24,7 +24,7 @@ rule convert:
 
 rule convert_shard:
     input:
-        lambda wildcards: GRID.annotation_files(wildcards.dataset, wildcards.split),
+        annotation_files,
     output:
         temp("results/data/{dataset}/{split}_shard{shard}.h5"),
     log:

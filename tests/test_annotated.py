@@ -327,5 +327,8 @@ def test_nothing_kept_says_why(opened, monkeypatch):
     folder, chosen = opened
     small = AnnotatedReader(FakeReader(), options(crop=SquareOptions(min_side=500)))
     monkeypatch.setattr(stage, "open_reader", lambda *_: small)
-    with pytest.raises(DataError, match=r"mine: train: expected at least one pose, found none: .*crop\.min_side.: 36"):
+    with pytest.raises(
+        DataError,
+        match=r"mine: train: expected at least one pose, found none: .*; 36 dropped: smaller than crop\.min_side",
+    ):
         in_shards(folder, chosen, 2)

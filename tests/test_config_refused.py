@@ -90,6 +90,17 @@ from flexpose_core.options.config import load_config
             "datasets.mine: expected a root and files without braces, which Snakemake takes for wildcards, found 'data/{x}'",
         ),
         (
+            lambda c: [
+                c["datasets"].update(
+                    mine={"reader": "keypoints-json", "root": "x", "train": "a.json", "test": "b.json", "images": True}
+                ),
+                c["cells"].update(mine=c["cells"]["upright-everyday-flexpose-paper"] | {"target": "mine"}),
+                c["cells"]["mine"].update(method="flexpose-renewed", layers=None),
+            ],
+            "cells.mine.method: 'flexpose-renewed' animates people before a scene that is known without them: expected "
+            "datasets.mine.still_cameras, or a method such as 'flexpose-pairs', found single pictures",
+        ),
+        (
             lambda c: c["datasets"]["people-upright"].update(subjects={"val": []}),
             "datasets.people-upright: expected a val split, as cells.upright-",
         ),

@@ -410,8 +410,6 @@ def test_a_split_depends_on_the_annotation_files_that_it_is_read_from(tmp_path, 
         "images": True,
         "still_cameras": still,
     }
-    (tmp_path / "train.json").touch()
-    (tmp_path / "test.json").touch()
 
     def grid(**more):
         raw = raw_config()
@@ -422,14 +420,10 @@ def test_a_split_depends_on_the_annotation_files_that_it_is_read_from(tmp_path, 
     assert (before.shard_params("mine", "train") == after.shard_params("mine", "train")) != still
     assert (before.annotation_files("mine", "val") == after.annotation_files("mine", "val")) != still
     files = {split: after.annotation_files("mine", split) for split in ("train", "val", "test")}
-    train, test = str(tmp_path / "train.json"), str(tmp_path / "test.json")
+    train, val, test = (str(tmp_path / f"{split}.json") for split in files)
     all_of = {split: [train, test] for split in files}
     assert files == (all_of if still else {"train": [train], "val": [train], "test": [test]})
-    # What is not there is named by the job.
     with_val = grid(val="val.json", test="test.json")
-    assert with_val.annotation_files("mine", "val") == ([train, test] if still else [])
-    (tmp_path / "val.json").touch()
-    val = str(tmp_path / "val.json")
     assert with_val.annotation_files("mine", "train") == ([train, val, test] if still else [train])
     assert with_val.annotation_files("mine", "val") == ([train, val, test] if still else [val])
     assert after.annotation_files("everyday", "train") == []

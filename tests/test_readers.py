@@ -308,7 +308,8 @@ def test_wflw_selection_commutes_with_mirroring():
 def test_own_joints_that_cannot_be_found_are_named(roots):
     root = roots("keypoints-json")
     with pytest.raises(
-        DataError, match=r"train\.json: categories: expected a keypoint for 'neck' .* found r_ankle, l_ankle"
+        DataError,
+        match=r"train\.json: categories: expected keypoints for 'neck', which joints has as 'collar', .* found r_ankle",
     ):
         read(FORMATS["keypoints-json"].options_for(root, joints={"neck": "collar"}), "train")
     with pytest.raises(ConfigError, match=r"expected names among head, neck.*found 'tail'"):

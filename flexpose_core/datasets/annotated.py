@@ -18,6 +18,8 @@ from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.images import encode_images
 
 _PICTURES_AT_A_TIME = 256
+_LONGEST_NAME = 120
+_ROUNDING = 1e-6
 OUTSIDE = "joints outside the picture"
 MISSING = "picture missing or unreadable"
 MASK_MISSING = "picture or its mask missing or unreadable"
@@ -60,7 +62,8 @@ class AnnotatedReader:
     """Reads an annotated dataset through its raw reader.
 
     A pose is dropped, and counted, if the stride passes over it, if it lacks joints or they lie outside the picture (unless
-    incomplete poses are wanted), if it is smaller than `crop.min_side`, or if its picture cannot be read.
+    incomplete poses are wanted; where people are cut out by their boxes, even without a joint), if it is smaller than
+    `crop.min_side`, or if its picture cannot be read.
     """
 
     def __init__(self, raw: RawReader, options: AnnotatedOptions) -> None:
@@ -105,6 +108,10 @@ class AnnotatedReader:
         return self._counts[split].summary()
 
     @property
+    def _by_box(self) -> bool:
+        return self.options.crop.around == "box"
+
+    @property
     def _missing(self) -> str:
         return MASK_MISSING if self.options.masked else MISSING
 
@@ -115,7 +122,7 @@ class AnnotatedReader:
         def drop(where: np.ndarray, reason: str) -> None:
             gone = np.flatnonzero(kept & where)
             if len(gone):
-                counts.drop(reason, len(gone), f"{unit}: record {batch.frame[gone[0]]}")
+                counts.drop(reason, len(gone), self._name(batch, int(gone[0]), unit))
                 kept[gone] = False
 
         if self.options.stride > 1:
@@ -124,17 +131,40 @@ class AnnotatedReader:
         with np.errstate(invalid="ignore"):
             drop(known.any(axis=1) & (np.abs(np.nan_to_num(batch.joints)) > FAR_OUT).any(axis=(1, 2)), "joints far out")
         visible = known & _in_picture(batch)
-        drop(~known.any(axis=1), "no joint annotated")
         if self.options.complete:
+            drop(~known.any(axis=1), "no joint annotated")
             drop(~known.all(axis=1), "joints not annotated")
             drop(~visible.all(axis=1), OUTSIDE)
-        else:
+        elif not self._by_box:
+            drop(~known.any(axis=1), "no joint annotated")
             drop(~visible.any(axis=1), ALL_OUTSIDE)
         boxes = boxes_of(batch.joints)
+        if self._by_box and len(batch):
+            if batch.box is None:
+                raise ConfigError("crop.around: expected 'joints', as no boxes are read of this dataset, found 'box'")
+            boxes = batch.box
+            drop(~np.isfinite(boxes).all(axis=1), "no box annotated")
+            with np.errstate(invalid="ignore"):
+                drop((np.abs(boxes) > FAR_OUT).any(axis=1), "box far out")
         with np.errstate(invalid="ignore"):
             drop(~(longer_sides(boxes) >= self.options.crop.min_side), "smaller than crop.min_side")
         rows = np.flatnonzero(kept)
-        return rows, self._crops(boxes[rows], batch.sequence[rows]), visible[rows]
+        crops = self._crops(boxes[rows], batch.sequence[rows])
+        if not self._by_box:
+            return rows, crops, visible[rows]
+        places = to_crop(batch.joints[rows], crops)
+        with np.errstate(invalid="ignore"):
+            visible[rows] &= ((places >= -_ROUNDING) & (places <= 1 + _ROUNDING)).all(axis=2)
+        if self.options.complete:
+            drop(kept & ~visible.all(axis=1), "joints outside the box and its margin")
+        chosen = kept[rows]
+        return rows[chosen], crops[chosen], visible[rows[chosen]]
+
+    def _name(self, batch: RawBatch, row: int, unit: str) -> str:
+        """Return what somebody finds a record by: its file and number there, and its picture where it has one of its own."""
+        of_video = self.raw.is_video and batch.footage is None
+        picture = "" if batch.source is None or of_video else str(batch.source[row])
+        return f"{unit}: record {batch.frame[row]}" + (f" ({picture[:_LONGEST_NAME]!r})" if picture else "")
 
     def _crops(self, boxes: np.ndarray, sequence: np.ndarray) -> np.ndarray:
         if self.options.crop.per == "pose":
@@ -156,7 +186,7 @@ class AnnotatedReader:
         if self.options.masked:
             looked_for["masks"] = [picture.mask for picture in batch.pictures if picture.mask is not None]
         if not all(seen.any(kind, paths) for kind, paths in looked_for.items()):
-            counts.drop(self._missing, len(batch), f"{unit}: record {batch.frame[0]}")
+            counts.drop(self._missing, len(batch), self._name(batch, 0, unit))
             return
         for number in np.unique(batch.sequence):
             rows = np.flatnonzero(batch.sequence == number)
@@ -178,7 +208,7 @@ class AnnotatedReader:
             for row in range(start, min(start + _PICTURES_AT_A_TIME, len(batch))):
                 image = next(images)
                 if image is None:
-                    counts.drop(self._missing, 1, f"{unit}: record {batch.frame[row]}")
+                    counts.drop(self._missing, 1, self._name(batch, row, unit))
                     continue
                 stated, size = batch.picture_size[row], np.array([image.shape[1], image.shape[0]])
                 if stated.all() and (stated != size).any():
@@ -186,15 +216,16 @@ class AnnotatedReader:
                     reason = (
                         "picture turned by its EXIF orientation" if turned else "picture of another size than stated"
                     )
-                    counts.drop(reason, 1, f"{unit}: record {batch.frame[row]}")
+                    sizes = "{} × {} stated, {} × {} found".format(*stated, *size)
+                    counts.drop(reason, 1, f"{self._name(batch, row, unit)}: {sizes}")
                     continue
                 # Where no annotation states the size, only now is it known.
                 visible[row] &= _inside(batch.joints[row], size)
                 if self.options.complete and not visible[row].all():
-                    counts.drop(OUTSIDE, 1, f"{unit}: record {batch.frame[row]}")
+                    counts.drop(OUTSIDE, 1, self._name(batch, row, unit))
                     continue
-                if not visible[row].any():
-                    counts.drop(ALL_OUTSIDE, 1, f"{unit}: record {batch.frame[row]}")
+                if not visible[row].any() and not self._by_box:
+                    counts.drop(ALL_OUTSIDE, 1, self._name(batch, row, unit))
                     continue
                 rows.append(row)
                 cuts.append(cut(image, crops[row], self.options.image_size))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import math
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +32,7 @@ MOST_NAMES = 100_000_000
 """Bytes of all pictures' names and ids."""
 MOST_KEYPOINTS = 1000
 _NUMBERS_A_BATCH = BATCH * 17
+_BOX = ("x", "y", "width", "height")
 Key = int | Annotated[str, Meta(max_length=300)]
 
 
@@ -74,22 +75,33 @@ class _Annotation(msgspec.Struct):
     category_id: Key | None = None
     keypoints: list[float | None] | None = None
     num_keypoints: float | None = None
+    bbox: list[float | None] | None = None
     iscrowd: float | bool | None = 0
 
 
 @dataclass(frozen=True)
 class JsonRows:
-    """Annotations one after the other with the same joint names: `index` (n,) in the file, `keypoints` (n, J, 3) as x, y, v."""
+    """Annotations one after the other with the same joint names.
+
+    `index` (n,) is the place in the file, `keypoints` (n, J, 3) are x, y, v, and `boxes` (n, 4) x0, y0, x1, y1 as COCO counts
+    pixels in boxes, from the corner of the first one; what is not stated is NaN.
+    """
 
     names: tuple[str, ...]
     index: np.ndarray
     images: list[JsonImage]
     keypoints: np.ndarray
+    boxes: np.ndarray
     dropped: tuple[Dropped, ...]
 
 
 class CocoJson:
     """An annotation file.
+
+    Parameters
+    ----------
+    boxes_suffice
+        Whether annotations with a box and without joints are read as well.
 
     Raises
     ------
@@ -97,8 +109,8 @@ class CocoJson:
         If it is no such file, no category of it names its keypoints, or it would take more memory than any original.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, boxes_suffice: bool = False) -> None:
+        self.path, self.boxes_suffice = path, boxes_suffice
         # Editors of Windows put a mark before the text.
         data = read_bytes(path, LARGEST_FILE).removeprefix(codecs.BOM_UTF8)
         memory = len(data) + BYTES_AN_ENTRY * data.count(b"{")
@@ -163,14 +175,24 @@ class CocoJson:
             yield waiting.flush()
 
     def annotated(self) -> list[Key]:
-        """Return the ids of the images that an annotation which can be used is of, in the order of these."""
+        """Return the ids of the images that an annotation with joints, which can be used, is of, in the order of these."""
         seen: set[Key] = set()
         of = {
             annotation.image_id
             for annotation in _decoded(self._file.annotations, _Annotation)
-            if annotation is not None and self._refusal(annotation, seen) is None
+            if annotation is not None and self._refusal(annotation, seen) is None and _has_joints(annotation)
         }
         return [key for key in self.images if key in of]
+
+    def leave_out(self, categories: Iterable[Key]) -> None:
+        """Read no annotation of these categories."""
+        for key in list(categories):
+            del self.names[key]
+
+    def without_annotation(self) -> list[Key]:
+        """Return the ids of the images that no annotation is of, in the order of these."""
+        of = {one.image_id for one in _decoded(self._file.annotations, _Annotation) if one is not None}
+        return [key for key in self.images if key not in of]
 
     def _names_of(self, annotation: _Annotation) -> tuple[str, ...]:
         if annotation.category_id is None and len(self.names) == 1:
@@ -191,13 +213,26 @@ class CocoJson:
             return "crowd"
         names = self._names_of(annotation)
         if not names:
-            return "category without keypoints"
-        if annotation.keypoints is None or annotation.num_keypoints == 0:
-            return "no joint annotated"
-        if len(annotation.keypoints) != 3 * len(names):
+            return "category without these keypoints"
+        if annotation.keypoints and annotation.num_keypoints != 0 and len(annotation.keypoints) != 3 * len(names):
             return "wrong number of keypoints"
-        # Some tools write all joints of everybody, with a flag of 0 where none is marked.
-        return None if any(annotation.keypoints[2::3]) else "no joint annotated"
+        if _has_joints(annotation) or (self.boxes_suffice and annotation.bbox is not None):
+            return None
+        return "no joint annotated"
+
+
+def _has_joints(annotation: _Annotation) -> bool:
+    # Some tools write all joints of everybody, with a flag of 0 where none is marked.
+    return bool(annotation.keypoints) and annotation.num_keypoints != 0 and any((annotation.keypoints or [])[2::3])
+
+
+def _corners(box: list[float | None] | None) -> list[float]:
+    """Return x0, y0, x1, y1 of COCO's x, y, width, height, NaN if these are no box."""
+    sides = [math.nan if side is None else side for side in box or []]
+    if len(sides) != len(_BOX) or not all(map(math.isfinite, sides)) or min(sides[2:]) <= 0:
+        return [math.nan] * len(_BOX)
+    x, y, width, height = sides
+    return [x, y, x + width, y + height]
 
 
 class _Waiting:
@@ -209,13 +244,17 @@ class _Waiting:
         self.index: list[int] = []
         self.images: list[JsonImage] = []
         self.keypoints: list[list[float]] = []
+        self.boxes: list[list[float]] = []
         self.dropped: dict[str, tuple[int, int]] = {}
 
     def add(self, index: int, annotation: _Annotation) -> None:
         self.index.append(index)
         self.images.append(self.file.images[annotation.image_id])
         # null stands for what was not marked.
-        self.keypoints.append([math.nan if number is None else number for number in annotation.keypoints or []])
+        stated = annotation.keypoints if _has_joints(annotation) else None
+        numbers = [math.nan] * (3 * len(self.names)) if stated is None else stated
+        self.keypoints.append([math.nan if number is None else number for number in numbers])
+        self.boxes.append(_corners(annotation.bbox))
 
     def drop(self, reason: str, index: int) -> None:
         _count(self.dropped, reason, index)
@@ -226,8 +265,9 @@ class _Waiting:
             Dropped(reason, count, f"{self.file.path.name}: {'image' if 'picture' in reason else 'annotation'} {first}")
             for reason, (count, first) in self.dropped.items()
         )
-        rows = JsonRows(self.names, np.array(self.index, np.int64), self.images, keypoints, dropped)
-        self.index, self.images, self.keypoints, self.dropped = [], [], [], {}
+        boxes = np.array(self.boxes, np.float64).reshape(len(self.index), len(_BOX))
+        rows = JsonRows(self.names, np.array(self.index, np.int64), self.images, keypoints, boxes, dropped)
+        self.index, self.images, self.keypoints, self.boxes, self.dropped = [], [], [], [], {}
         return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from flexpose_core.datasets.coco_json import CocoJson, JsonRows
 from flexpose_core.datasets.joint_maps import derive_trunk, map_joints
 from flexpose_core.datasets.options import KeypointsJsonOptions
-from flexpose_core.datasets.raw import Picture, RawBatch, joined, raw_batch
+from flexpose_core.datasets.raw import Dropped, Picture, RawBatch, joined, raw_batch
 from flexpose_core.datasets.splits import held_out
 from flexpose_core.datasets.untrusted import inside, name_inside
 from flexpose_core.errors import ConfigError, DataError
@@ -26,6 +27,7 @@ COCO_NAMES = {
 """Our joints by COCO's names: taken where a file has them and the options say nothing else."""
 DERIVED = ("head", "neck", "pelvis")
 NOSE = "nose"
+_LONGEST_NAME = 120
 
 
 class KeypointsJsonReader:
@@ -33,6 +35,9 @@ class KeypointsJsonReader:
 
     Pelvis, neck and head are derived (see `derive_trunk`) where a file has none of that name; the head needs a joint `nose`.
     """
+
+    tells_of_pictures = True
+    """Whether pictures without any annotation count as dropped."""
 
     def __init__(self, options: KeypointsJsonOptions) -> None:
         self.root = Path(options.root)
@@ -42,6 +47,7 @@ class KeypointsJsonReader:
         self.with_images, self.held_out = options.images, options.held_out
         self.joints = options.joints
         self.is_video = options.still_cameras
+        self.boxes_suffice = options.crop.around == "box" and not options.complete
         unknown = sorted(set(self.joints) - set(self.skeleton.joints))
         if unknown:
             known = ", ".join(self.skeleton.joints)
@@ -63,15 +69,20 @@ class KeypointsJsonReader:
 
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:
         """Yield up to 4,096 annotations at a time; of still cameras all, as a sequence may be anywhere in the file."""
-        file = CocoJson(inside(self.root, unit, split))
-        if split == "test" or self.files["val"] is not None:
+        file = CocoJson(inside(self.root, unit, split), self.boxes_suffice)
+        self._check_names(file, unit)
+        own_file = split == "test" or self.files["val"] is not None
+        if own_file:
             batches = file.rows(file.images)
         else:
             # Drawn by their text; 1 and "1" stay together.
             for_val = held_out([str(key) for key in file.annotated()], self.held_out)
             images = {key for key in file.images if (str(key) in for_val) == (split == "val")}
             batches = file.rows(images, unclaimed=split == "train")
-        read = (self._batch(rows, split, unit) for rows in batches)
+        read = chain(
+            (self._batch(rows, split, unit) for rows in batches),
+            self._left_alone(file, unit) if own_file or split == "train" else (),
+        )
         if not self.is_video:
             yield from read
             return
@@ -82,6 +93,32 @@ class KeypointsJsonReader:
             if path is not None and path != unit:
                 names |= self._names(CocoJson(inside(self.root, path, other)), other, path)
         yield from self._videos(whole, names, split)
+
+    def _left_alone(self, file: CocoJson, unit: str) -> Iterator[RawBatch]:
+        """Yield no pose, and how many pictures are listed that nobody is marked in, if people are told of these."""
+        alone = file.without_annotation() if self.tells_of_pictures else []
+        if alone:
+            first = f"{unit}: {file.images[alone[0]].file_name[:_LONGEST_NAME]!r}"
+            told = (Dropped("picture without annotation", len(alone), first),)
+            yield raw_batch(np.empty((0, len(self.skeleton), 2)), np.empty(0, np.int32), dropped=told)
+
+    def _check_names(self, file: CocoJson, unit: str) -> None:
+        """Leave out categories that lack joints of ours; raises DataError, of the one that lacks fewest, if all do."""
+        lacking = {key: self._lacking(names) for key, names in file.names.items()}
+        if all(lacking.values()):
+            key = min(lacking, key=lambda name: len(lacking[name]))
+            found, missing = ", ".join(file.names[key])[:300], ", ".join(lacking[key])
+            raise DataError(
+                f"{self.root / unit}: categories: expected keypoints for {missing} (options: joints), found {found}"
+            )
+        file.leave_out(key for key, missing in lacking.items() if missing)
+
+    def _lacking(self, names: tuple[str, ...]) -> list[str]:
+        """Return which of our joints have no source among these names, with the name that the options say."""
+        told = {joint: self.joints.get(joint) for joint in self.skeleton.joints if self._source(joint, names) is None}
+        return [
+            f"{joint!r}" + (f", which joints has as {source!r}," if source else "") for joint, source in told.items()
+        ]
 
     def _names(self, file: CocoJson, split: str, unit: str) -> set[str]:
         """Return the paths of a file's pictures below the root."""
@@ -120,47 +157,45 @@ class KeypointsJsonReader:
         if self.with_images:
             pictures = tuple(Picture(inside(self.root, source, stated)) for source in sources)
         return raw_batch(
-            self._mapped(rows, unit),
+            self._mapped(rows),
             rows.index,
             sequence=rows.index,
             picture_size=np.array([(image.width, image.height) for image in rows.images], np.int32).reshape(-1, 2),
             source=sources,
             pictures=pictures,
             dropped=rows.dropped,
+            # The corner of the first pixel is half a pixel before its centre.
+            box=rows.boxes - 0.5,
         )
 
     def _name(self, split: str, file_name: str, stated: str) -> str:
         """Return a picture's path below the root in its shortest form, "" for none."""
+        if "\\" in file_name or file_name[1:3] == ":/" or "://" in file_name:
+            raise DataError(
+                f"{stated}: expected names from {self.folders[split] or 'the root'!r}, found {file_name[:200]!r}"
+            )
         return name_inside(f"{self.folders[split]}/{file_name}".lstrip("/") if file_name else "", stated)
 
-    def _mapped(self, rows: JsonRows, unit: str) -> np.ndarray:
+    def _mapped(self, rows: JsonRows) -> np.ndarray:
         if not len(rows.index):
             return np.empty((0, len(self.skeleton), 2))
         raw = np.where(rows.keypoints[..., 2:] > 0, rows.keypoints[..., :2], np.nan)
-        joints = map_joints(raw, rows.names, self._sources(rows.names, unit), self.skeleton)
+        sources = {joint: source for joint in self.skeleton.joints if (source := self._source(joint, rows.names))}
+        joints = map_joints(raw, rows.names, sources, self.skeleton)
         if self.skeleton is not BODY15:
             return joints
         nose = raw[:, rows.names.index(NOSE)] if NOSE in rows.names else None
         return derive_trunk(joints, self.skeleton, nose)
 
-    def _sources(self, names: tuple[str, ...], unit: str) -> dict[str, str | tuple[str, ...]]:
-        """Return where each of our joints comes from, by the options, by its own name or by COCO's."""
-        sources: dict[str, str | tuple[str, ...]] = {}
-        for joint in self.skeleton.joints:
-            stated = self.joints.get(joint)
-            for source in (stated,) if stated is not None else (joint, COCO_NAMES.get(joint, joint)):
-                several = (source,) if isinstance(source, str) else source
-                if set(several) <= set(names):
-                    sources[joint] = source
-                    break
-            else:
-                derivable = self.skeleton is BODY15 and stated is None
-                if not (derivable and joint in DERIVED and (joint != "head" or NOSE in names)):
-                    raise DataError(
-                        f"{self.root / unit}: categories: expected a keypoint for {joint!r} (options: joints), "
-                        f"found {', '.join(names)[:300]}"
-                    )
-        return sources
+    def _source(self, joint: str, names: tuple[str, ...]) -> str | tuple[str, ...] | None:
+        """Return where a joint of ours comes from, by the options, by its own name or by COCO's; () if it is derived."""
+        stated = self.joints.get(joint)
+        for source in (stated,) if stated is not None else (joint, COCO_NAMES.get(joint, joint)):
+            several = (source,) if isinstance(source, str) else source
+            if set(several) <= set(names):
+                return source
+        derivable = self.skeleton is BODY15 and stated is None and joint in DERIVED
+        return () if derivable and (joint != "head" or NOSE in names) else None
 
 
 def _folder_of(name: str) -> str:

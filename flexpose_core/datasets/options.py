@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import normpath
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,14 +17,16 @@ Path = Annotated[str, Meta(min_length=1)]
 
 
 class SquareOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a pose is cut out of the original picture, by its annotated joints alone."""
+    """How a pose is cut out of the original picture: all in the same way, as a detector expects people as it saw them."""
 
+    around: Literal["joints", "box"] = "joints"
+    """`box`: the annotation's box, in COCO's format; then people without any joint are kept, too, if `complete` is off."""
     margin: Annotated[float, Meta(ge=0, le=4)] = 0.15
-    """Room on every side of the joints' box, in its longer side."""
+    """Room on every side of the box, in its longer side."""
     aspect: Annotated[float, Meta(gt=0, le=8)] = 1.0
     """Width over height of what is cut out and becomes a square; 1 keeps proportions."""
     min_side: Annotated[float, Meta(ge=1)] = 16.0
-    """Poses whose joints' box has a longer side below this, in pixels of the original, are dropped."""
+    """Poses whose box has a longer side below this, in pixels of the original, are dropped."""
     per: Literal["pose", "sequence"] = "pose"
     """`sequence`: one crop for all frames of a sequence, so that the background stands still; `pose`: one each."""
 
@@ -119,6 +122,17 @@ class KeypointsJsonOptions(AnnotatedOptions, frozen=True, tag_field="reader", ta
     skeleton: Literal["body15", "face68"] = "body15"
     joints: dict[str, str | tuple[str, ...]] = {}
     """From our joint names to the file's; several names stand for their mean. Joints of the same name need no entry."""
+
+    def __post_init__(self) -> None:
+        files = {"train": self.train, "val": self.val, "test": self.test}
+        stated = [(split, normpath(file)) for split, file in files.items() if file is not None]
+        for split, file in stated:
+            for other, another in stated:
+                if other != split and file == another:
+                    raise ValueError(f"{split}: expected another file than that of {other}, found {file!r}")
+        empty = [joint for joint, source in self.joints.items() if not source]
+        if empty:
+            raise ValueError(f"joints: expected a name or several for {empty[0]!r}, found none")
 
     @property
     def has_val(self) -> bool:

@@ -71,6 +71,9 @@ class RawBatch:
         What was met beside the poses that are here.
     footage
         By sequence, the pictures whose median is its background, where these are not its own alone.
+    box
+        (n, 4) float64, the annotated boxes x0, y0, x1, y1 in the same pixels, NaN where there is none; None where the dataset's
+        are not read.
     """
 
     joints: np.ndarray
@@ -84,6 +87,7 @@ class RawBatch:
     pictures: tuple[Picture, ...] | None = None
     dropped: tuple[Dropped, ...] = ()
     footage: Mapping[int, tuple[Picture, ...]] | None = None
+    box: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.joints)
@@ -95,6 +99,8 @@ class RawBatch:
                 raise DataError(f"raw batch: expected {name} of shape {expected}, found {getattr(self, name).shape}")
         if self.source is not None and self.source.shape != (n,):
             raise DataError(f"raw batch: expected source of shape {(n,)}, found {self.source.shape}")
+        if self.box is not None and self.box.shape != (n, 4):
+            raise DataError(f"raw batch: expected box of shape {(n, 4)}, found {self.box.shape}")
         if self.pictures is not None and len(self.pictures) != n:
             raise DataError(f"raw batch: expected {n} pictures, found {len(self.pictures)}")
 
@@ -106,7 +112,8 @@ class RawBatch:
         pictures = None if self.pictures is None else tuple(self.pictures[row] for row in rows)
         source = None if self.source is None else self.source[rows]
         columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
-        return RawBatch(**columns, source=source, pictures=pictures, footage=self.footage)
+        box = None if self.box is None else self.box[rows]
+        return RawBatch(**columns, source=source, pictures=pictures, footage=self.footage, box=box)
 
 
 _LONGEST_CLIP = 80
@@ -117,12 +124,14 @@ def joined(batches: Sequence[RawBatch]) -> RawBatch:
     """Return batches of one kind, at least one, as one."""
     sources = [batch.source for batch in batches if batch.source is not None]
     pictures = [batch.pictures for batch in batches if batch.pictures is not None]
+    boxes = [batch.box for batch in batches if batch.box is not None]
     return RawBatch(
         **{name: np.concatenate([getattr(batch, name) for batch in batches]) for name in _COLUMNS},
         source=np.concatenate(sources) if sources else None,
         pictures=tuple(picture for own in pictures for picture in own) if pictures else None,
         dropped=tuple(dropped for batch in batches for dropped in batch.dropped),
         footage=None,
+        box=np.concatenate(boxes) if boxes else None,
     )
 
 
@@ -137,6 +146,7 @@ def raw_batch(
     source: str | Sequence[str] | None = None,
     pictures: tuple[Picture, ...] | None = None,
     dropped: tuple[Dropped, ...] = (),
+    box: np.ndarray | None = None,
 ) -> RawBatch:
     """Make a RawBatch in which a single value stands for all of its poses."""
     n = len(joints)
@@ -166,6 +176,7 @@ def raw_batch(
         source=names,
         pictures=pictures,
         dropped=dropped,
+        box=box,
     )
 
 

@@ -77,9 +77,10 @@ def _check_networks(config: Config) -> None:
         )
     RegressorArchitecture(skeleton="", resolution=read, width=config.regressor.width)
     detectors = {"detector": config.detector, **{f"detectors.{name}": own for name, own in config.detectors.items()}}
+    used = {f"detectors.{cell.target}" for cell in config.tabled.values()}
     for where, options in detectors.items():
         options.architecture(joints=1)
-        if options.gan.local_share and len(options.image_widths) <= NEAR_LEVELS:
+        if where in {"detector", *used} and options.gan.local_share and len(options.image_widths) <= NEAR_LEVELS:
             raise ConfigError(
                 f"config: {where}.image_widths: expected more than {NEAR_LEVELS} levels, as gan.local_share hides those beyond, "
                 f"found {len(options.image_widths)}"
@@ -252,6 +253,12 @@ def _check_skeletons(config: Config, where: str, cell: Cell) -> None:
                 f"config: {where}.sources: expected poses of skeleton {expected}, as the target's, found {source!r} of {found}"
             )
     if config.methods[cell.method].animates:
+        target = config.datasets[cell.target]
+        if isinstance(target, KeypointsJsonOptions) and not target.still_cameras:
+            raise ConfigError(
+                f"config: {where}.method: {cell.method!r} animates people before a scene that is known without them: expected "
+                f"datasets.{cell.target}.still_cameras, or a method such as 'flexpose-pairs', found single pictures"
+            )
         try:
             anatomy_of(skeleton_named(expected))
         except ConfigError as error:

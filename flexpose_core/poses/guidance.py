@@ -32,8 +32,8 @@ def choose_shots(target: PoseSet, count: int, rng: np.random.Generator) -> np.nd
     if count > len(whole):
         name = target.attributes.get("dataset", "the target")
         raise ConfigError(
-            f"shots: expected at most the {len(whole)} whole poses of {name}, found {count}; its card, train.card.json, says what "
-            "was dropped"
+            f"shots: expected at most {len(whole)}, the people with all joints among {len(target.visibility)} in {name}'s train "
+            f"split (not in val, which `val` or `held_out` makes), found {count}; its train.card.json says what was dropped"
         )
     classes = np.unique(target.clip[whole])
     queues = [_by_turns(whole[target.clip[whole] == name], target.sequence, rng) for name in rng.permutation(classes)]

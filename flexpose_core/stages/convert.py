@@ -45,8 +45,7 @@ def convert(name: str, options: DatasetOptions, split: str, seed: int, out: Path
     def batches() -> Iterator[PoseBatch]:
         yield from reader.read(split, reader.units(split))
         counts.update(reader.counts(split))
-        if not counts["kept"]:
-            raise DataError(f"{name}: {split}: expected at least one pose, found none: {counts}")
+        _check_some(name, split, counts)
 
     _write(name, reader_name(options), split, batches(), reader.skeleton.name, counts, out, card)
 
@@ -94,8 +93,7 @@ def gather_shards(
             total.add(describe_cache(file, path)["counts"])
             skeleton = str(file.attrs["skeleton"])
     count = sum(sizes)
-    if not count:
-        raise DataError(f"{name}: {split}: expected at least one pose, found none: {total.summary()}")
+    _check_some(name, split, total.summary())
     chosen = np.arange(count)
     if limit is not None and limit < count:
         chosen = np.sort(seeds.rng(seed, f"convert/limit/{split}").choice(count, limit, replace=False))
@@ -103,6 +101,16 @@ def gather_shards(
         total.drop("over the limit", count - limit, "drawn at random")
     _write(name, reader, split, _rows_of(shards, sizes, chosen), skeleton, total.summary(), out, card, paper)
     print(f"{name}: {split}: " + "\n".join(total.lines()), file=sys.stderr)
+
+
+def _check_some(name: str, split: str, counts: dict[str, Any]) -> None:
+    if counts["kept"]:
+        return
+    gone = [f"{count} dropped: {why}, first {counts['first_dropped'][why]}" for why, count in counts["dropped"].items()]
+    made_of = " (`val` or `held_out` makes this split)" if split == "val" else ""
+    raise DataError(
+        f"{name}: {split}: expected at least one pose, found none{made_of}: {'; '.join(gone) or 'no records'}"
+    )
 
 
 def _rows_of(shards: list[Path], sizes: list[int], chosen: np.ndarray) -> Iterator[PoseBatch]:

@@ -63,12 +63,21 @@ def found_keypoints(found: Path, like: Path | None = None) -> dict[str, Any]:
                 "frame": int(frame),
                 "num_keypoints": len(own),
                 "keypoints": own.ravel().tolist(),
+                **_extent(own[:, :2]),
             }
             for number, (name, frame, own) in enumerate(zip(names, poses.frame, flagged, strict=True), 1)
         ],
         "categories": [{"id": 1, "name": category, "keypoints": list(poses.skeleton.joints)}],
     }
     return content if like is None else _named_as(content, like, names)
+
+
+def _extent(joints: np.ndarray) -> dict[str, Any]:
+    """Return the joints' box (K, 2) as COCO's tools want it; no area is known but the box's."""
+    # COCO counts from the corner of the first pixel in boxes, and from its centre in joints.
+    low, sides = joints.min(axis=0) + 0.5, np.ptp(joints, axis=0)
+    box = [*low.round(2).tolist(), *sides.round(2).tolist()]
+    return {"bbox": box, "area": round(float(sides.prod()), 2), "iscrowd": 0}
 
 
 def _named_as(content: dict[str, Any], like: Path, names: list[str]) -> dict[str, Any]:

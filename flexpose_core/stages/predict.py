@@ -3,10 +3,10 @@
     python -m flexpose_core.stages.predict results/cells/NAME/detector.safetensors data/mine new.json found.json \
         --card results/data/mine/train.card.json
 
-`new.json` lies in `data/mine`, the root, and is an annotation file as the reader `keypoints-json` takes it: of each person two
-joints must be marked, roughly, that say how far he or she reaches, say a shoulder and the ankle of the other side. A detector
-expects people as it saw them: the card of its target's training images says how these were read, and from the same root new
-pictures share the scenes of still cameras with them. `--set` takes options of the reader in the place of those. Pictures and
+`new.json` lies in `data/mine`, the root, and is an annotation file as the reader `keypoints-json` takes it: each person needs what
+the detector's training pictures were cut out by, a box (`crop.around: box`), or some joints that reach as far as he or she does. A
+detector expects people as it saw them: the card of its target's training images says how these were read, and from the same root
+new pictures share the scenes of still cameras with them. `--set` takes options of the reader in the place of those. Pictures and
 annotations have the ids that they have in `new.json`, and file names are those there.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def predict(
     files: dict[str, str | None]
     if "root" in known and Path(known.pop("root")).resolve() == root.resolve():
         # Beside the training pictures, not in their place: still cameras' scenes are made of all.
-        split, files = "test", {"test": annotations}
+        own = [name for name in ("train", "val", "test") if normpath(known.get(name) or "/") == normpath(annotations)]
+        split, files = (own[0], {}) if own else ("test", {"test": annotations})
     else:
         split, files = "train", {"train": annotations, "val": None, "test": None}
     every = {"complete": False, "held_out": 0, "val_from": "held_out", "limit": {}, "stride": 1}
