@@ -16,14 +16,16 @@ import msgspec
 from flexpose_core.datasets import reader_name
 from flexpose_core.datasets.catalogue import paper_sizes
 from flexpose_core.datasets.drawing.options import DrawingOptions
+from flexpose_core.datasets.faces.options import FacesOptions
 from flexpose_core.datasets.options import KeypointsJsonOptions
+from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.files import digest
-from flexpose_core.options.adaptation import AlignmentOptions
+from flexpose_core.options.adaptation import AlignmentOptions, LayerSearchOptions
 from flexpose_core.options.animation import AnimationOptions
 from flexpose_core.options.config import Config
 from flexpose_core.options.detector import DetectorOptions
-from flexpose_core.options.grid import MethodOptions
+from flexpose_core.options.in_use import detector_in_use, generator_in_use
 from flexpose_core.runs import Run, plain, runs_of
 
 _LISTED = 20
@@ -83,8 +85,15 @@ class Grid:
         return 1 if isinstance(options, DrawingOptions) else options.shards
 
     def dataset_params(self, dataset: str) -> dict[str, Any]:
-        """Return the options of a drawn dataset."""
+        """Return the options of a dataset."""
         return plain({"options": self.config.datasets[dataset]})
+
+    def drawn_params(self, dataset: str, split: str) -> dict[str, Any]:
+        """Return the options of a drawn dataset as far as a split depends on them: not how many images a later one has."""
+        options = self.config.datasets[dataset]
+        if not isinstance(options, PeopleOptions | FacesOptions):
+            raise ConfigError(f"dataset {dataset}: expected a drawn one, found one of {reader_name(options)}")
+        return plain({"options": options.of_split(split)})
 
     def shard_params(self, dataset: str, split: str) -> dict[str, Any]:
         """Return the options of an annotated dataset as far as reading a split depends on them: without its limits.
@@ -128,7 +137,7 @@ class Grid:
 
     def generator_params(self, prior: str) -> dict[str, Any]:
         run = _look_up(self.priors, prior, "prior")
-        return plain({"channels": run.cell.channels, "options": self.config.generator})
+        return plain({"channels": run.cell.channels, "options": generator_in_use(self.config.generator)})
 
     def guidance_params(self, guidance: str) -> dict[str, Any]:
         run = _look_up(self.guidance_sets, guidance, "guidance")
@@ -142,6 +151,8 @@ class Grid:
             raise ConfigError(f"pose set {pose_set}: expected an adapted method, found {run.cell.method!r}")
         # To choose layers, guidance is made of a part of the shots.
         guidance = self.config.guidance[run.method.guidance or ""] if run.chooses_layers else None
+        if not run.chooses_layers:
+            options = msgspec.structs.replace(options, layer_search=LayerSearchOptions())
         return plain({"options": options, "seed": run.seed, "guidance": guidance})
 
     def sample_params(self, pose_set: str) -> dict[str, Any]:
@@ -183,7 +194,7 @@ class Grid:
     def detector_params(self, name: str) -> dict[str, Any]:
         run = self.run(name)
         animation = {"animation": self._animation(run)} if run.method.animates else {}
-        options = _in_use(self._detector(run), run.method)
+        options = detector_in_use(self._detector(run), run.method)
         return plain({"options": options, **animation, "seed": run.seed, "supervision": run.method.supervision})
 
     def cell_params(self, name: str) -> dict[str, Any]:
@@ -344,31 +355,6 @@ class Grid:
     def _claimed(self, measure: str) -> set[str]:
         claims = [claim for claim in self.config.claims.values() if claim.measure == measure]
         return {cell for claim in claims for pair in claim.comparisons for cell in pair}
-
-
-def _in_use(options: DetectorOptions, method: MethodOptions) -> DetectorOptions:
-    """Return the detector's options, the usual ones in the place of those that do not shape a training of this method."""
-    usual, sketches, gan, supervision = DetectorOptions(), options.sketches, options.gan, options.supervision
-    alone = method.animates or method.supervision == "alone"
-    if not sketches.weight:
-        sketches = msgspec.structs.replace(sketches, share=usual.sketches.share)
-    if not sketches.steps:
-        sketches = msgspec.structs.replace(sketches, learning_rate=usual.sketches.learning_rate)
-    if not (sketches.steps or sketches.weight):
-        sketches = usual.sketches
-    if alone:
-        # Of KeypointGAN's they have the average over steps.
-        sketches = usual.sketches
-        gan = msgspec.structs.replace(usual.gan, average_decay=gan.average_decay)
-        supervision = msgspec.structs.replace(supervision, weight=usual.supervision.weight)
-        if method.animates:
-            supervision = msgspec.structs.replace(supervision, steps=usual.supervision.steps)
-    elif method.supervision == "added":
-        rate = usual.supervision.learning_rate
-        supervision = msgspec.structs.replace(supervision, steps=usual.supervision.steps, learning_rate=rate)
-    else:
-        supervision = usual.supervision
-    return msgspec.structs.replace(options, sketches=sketches, gan=gan, supervision=supervision)
 
 
 def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:

@@ -16,7 +16,7 @@ rule convert:
         mem_mb=memory(1500),
         runtime=20,
     params:
-        cell=lambda wildcards: GRID.dataset_params(wildcards.dataset),
+        cell=lambda wildcards: GRID.drawn_params(wildcards.dataset, wildcards.split),
         stamp=reader_stamp,
     script:
         "../workflow_scripts/convert.py"

@@ -133,9 +133,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(splits):
     assert list(other.images) != list(first.images)
 
 
-def test_reading_one_split_alone_gives_the_same(splits):
-    alone = list(FacesReader(SMALL, seed=3).read("test"))
-    assert list(gather(alone, "images")) == list(gather(splits["test"], "images"))
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_depends_on_none_behind_it(splits, split):
+    options = SMALL.of_split(split)
+    assert (options == SMALL) == (split == "test")
+    alone = list(FacesReader(options, seed=3).read(split))
+    assert list(gather(alone, "images")) == list(gather(splits[split], "images"))
+    for name in ("poses", "sequence", "camera"):
+        np.testing.assert_array_equal(gather(alone, name), gather(splits[split], name))
 
 
 def test_images_and_annotations_alone_show_the_same_poses(splits):

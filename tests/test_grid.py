@@ -165,6 +165,23 @@ def test_poses_are_shared_by_runs_that_differ_in_labels_alone():
     assert "upright-supervised_s1" not in grid.pose_sets
 
 
+def test_runs_with_labels_share_poses_also_if_no_run_is_without():
+    raw = raw_config()
+    cell = {**raw["cells"]["upright-everyday-flexpose-paper"], "layers": None, "shots": 9}
+    for method in ("flexpose-pairs", "flexpose-renewed"):
+        raw["cells"][f"own-{method}"] = {**cell, "method": method}
+    grid = Grid(load_config(raw))
+    assert {grid.run(f"own-{method}_s0").pose_set for method in ("flexpose-pairs", "flexpose-renewed")} == {
+        "own-flexpose-pairs_s0"
+    }
+    assert grid.adaptation_params("own-flexpose-pairs_s0")["options"]["pairing"] == "assignment"
+    alone = Grid(load_config(grid.cell_config("own-flexpose-renewed_s0")))
+    assert alone.run("own-flexpose-renewed_s0").pose_set == "own-flexpose-pairs_s0"
+    # Whose poses they are is then for all to see.
+    raw["cells"]["own-flexpose"] = {**cell, "method": "flexpose"}
+    assert Grid(load_config(raw)).run("own-flexpose-pairs_s0").pose_set == "own-flexpose_s0"
+
+
 def test_measures_made_apart_are_of_the_runs_own_shots():
     raw = raw_config("config/experiments.yaml")
     raw["seeds"] = 2
@@ -336,6 +353,38 @@ def test_a_cells_own_configuration_makes_the_same_jobs(others):
             assert getattr(alone, function)(of) == getattr(grid, function)(of), (name, function)
         for dataset in (run.cell.target, *run.cell.sources):
             assert alone.dataset_params(dataset) == grid.dataset_params(dataset)
+
+
+def test_jobs_do_not_depend_on_options_that_are_not_used():
+    """More images to test on, the other way to train a generator, how layers would be chosen: nothing is trained anew for these."""
+    before, raw = Grid(load_config(raw_config())), raw_config()
+    raw["datasets"]["people-upright"]["frames"] = {"test": 2100}
+    raw["datasets"]["faces-wild"]["subjects"] = {"val": [30], "test": [33, 34]}
+    raw["generator"] = {**raw["generator"], "adversarial": {"steps": 7}}
+    raw["methods"]["flexpose"]["adaptation"]["layer_search"] = {"folds": 3}
+    after = Grid(load_config(raw))
+    changed = {
+        (dataset, split)
+        for dataset in ("people-upright", "people-all", "faces-wild", "everyday")
+        for split in before.splits(dataset)
+        if before.drawn_params(dataset, split) != after.drawn_params(dataset, split)
+    }
+    assert changed == {("people-upright", "test"), ("faces-wild", "val"), ("faces-wild", "test")}
+    assert before.generator_params("everyday_c3") == after.generator_params("everyday_c3")
+    run = "upright-everyday-flexpose_s0"
+    assert before.adaptation_params(run) == after.adaptation_params(run)
+    chooser = "upright-everyday-flexpose-auto_s0"
+    raw["methods"]["flexpose-auto"]["adaptation"]["layer_search"] = {"folds": 3}
+    assert before.adaptation_params(chooser) != Grid(load_config(raw)).adaptation_params(chooser)
+    raw["generator"]["distillation"] = {"steps": 7}
+    assert before.generator_params("everyday_c3") != Grid(load_config(raw)).generator_params("everyday_c3")
+    raw["generator"] |= {"training": "adversarial"}
+    for method in raw["methods"].values():
+        if (method.get("adaptation") or {}).get("joints") == "own":
+            method["adaptation"]["joints"] = "read"
+    other = Grid(load_config(raw)).generator_params("everyday_c3")["options"]
+    assert other["adversarial"]["steps"] == 7
+    assert other["distillation"]["steps"] != 7
 
 
 def test_a_cells_own_configuration_leaves_out_what_it_does_not_depend_on():

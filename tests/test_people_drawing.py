@@ -248,9 +248,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(splits):
     assert (other.poses != first.poses).any()
 
 
-def test_reading_one_split_alone_gives_the_same(splits):
-    reader = PeopleReader(SMALL, seed=3)
-    np.testing.assert_array_equal(gather(list(reader.read("test")), "poses"), gather(splits["test"], "poses"))
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_depends_on_none_behind_it(splits, split):
+    options = SMALL.of_split(split)
+    assert (options == SMALL) == (split == "test")
+    alone = list(PeopleReader(options, seed=3).read(split))
+    assert list(gather(alone, "images")) == list(gather(splits[split], "images"))
+    for name in ("poses", "sequence", "camera"):
+        np.testing.assert_array_equal(gather(alone, name), gather(splits[split], name))
 
 
 def test_a_person_seen_from_the_front_has_the_left_shoulder_on_the_right(splits):

@@ -14,6 +14,10 @@ class DrawingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """What every dataset that is drawn, and all its parts, derive from."""
 
 
+SPLITS = ("train", "val", "test")
+"""In the order in which their sequences are numbered, and so drawn: a split does not depend on those behind it."""
+
+
 class CameraOptions(DrawingOptions, frozen=True):
     """A kind of camera; each camera draws uniformly from these ranges."""
 

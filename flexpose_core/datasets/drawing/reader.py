@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
-from flexpose_core.datasets.drawing.options import CameraOptions, CropOptions
+from flexpose_core.datasets.drawing.options import SPLITS, CameraOptions, CropOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.poses.batch import PoseBatch
 
-SPLITS = ("train", "val", "test")
 WHOLE = "all"  # drawn at once: scenes, takes and annotations follow from one another
 
 

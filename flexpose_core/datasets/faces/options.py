@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
-from flexpose_core.datasets.drawing.options import CameraOptions, CropOptions, DrawingOptions
+from flexpose_core.datasets.drawing.options import SPLITS, CameraOptions, CropOptions, DrawingOptions
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -47,6 +48,13 @@ class FacesOptions(DrawingOptions, frozen=True, tag_field="reader", tag="faces")
     """Of all landmarks of a sequence together, so that the background stands still."""
     images: bool = False
     image_size: Annotated[int, Meta(ge=16, le=512)] = 64
+
+    def of_split(self, split: str) -> FacesOptions:
+        """Return the options with no heads and frames of splits that a split does not depend on."""
+        later = SPLITS[SPLITS.index(split) + 1 :]
+        subjects = msgspec.structs.replace(self.subjects, **dict.fromkeys(later, ()))
+        frames = msgspec.structs.replace(self.frames, **dict.fromkeys(later, 0))
+        return msgspec.structs.replace(self, subjects=subjects, frames=frames)
 
     def has(self, split: str) -> bool:
         """Return whether a split has poses."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
-from flexpose_core.datasets.drawing.options import CameraOptions, CropOptions, DrawingOptions
+from flexpose_core.datasets.drawing.options import SPLITS, CameraOptions, CropOptions, DrawingOptions
 
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -72,6 +73,14 @@ class PeopleOptions(DrawingOptions, frozen=True, tag_field="reader", tag="people
     """Further poses, drawn alike, of its val split."""
     noise: NoiseOptions = NoiseOptions()
     crop: CropOptions = CropOptions()
+
+    def of_split(self, split: str) -> PeopleOptions:
+        """Return the options with the usual ones in the place of those that a split does not depend on."""
+        later = SPLITS[SPLITS.index(split) + 1 :] if self.images else ()
+        usual = FrameOptions()
+        subjects = msgspec.structs.replace(self.subjects, **dict.fromkeys(later, ()))
+        frames = msgspec.structs.replace(self.frames, **{name: getattr(usual, name) for name in later})
+        return msgspec.structs.replace(self, subjects=subjects, frames=frames)
 
     def has(self, split: str) -> bool:
         """Return whether a split has poses, as far as the options tell."""
