@@ -24,6 +24,58 @@ def drawn(folder, draw, *arguments):
     return outputs[0][1].read_text()
 
 
+@pytest.fixture
+def axes_of(monkeypatch):
+    """What stands in the first panel of a figure, instead of its files."""
+
+    def look(draw, *arguments):
+        shown = []
+        monkeypatch.setattr(figures, "write_figure", lambda figure, png, svg: shown.append(figure))
+        draw(*arguments, None, None)
+        return shown[0].axes[0]
+
+    return look
+
+
+def test_the_layer_losses_that_are_drawn_are_those_of_the_files(tmp_path, axes_of):
+    files = [tmp_path / f"{place}.json" for place in range(3)]
+    for path, after in zip(files, (0.2, 0.4, 0.9), strict=True):
+        write_json(path, {"loss": {"before": 2.0, "after": after}})
+    axes = axes_of(figures.draw_layer_losses, files, [3, 3, 5])
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    np.testing.assert_allclose(lines["after the adaptation"].get_xydata(), [(3, 0.3), (5, 0.9)])
+    np.testing.assert_allclose(lines["before the adaptation"].get_xydata(), [(3, 2.0), (5, 2.0)])
+    points = [tuple(point) for line in axes.get_lines() if line.get_marker() == "." for point in line.get_xydata()]
+    assert sorted(points) == [(3, 0.2), (3, 0.4), (3, 2), (3, 2), (5, 0.9), (5, 2)]
+
+
+def test_the_bars_are_means_and_their_lines_standard_deviations(tmp_path, axes_of):
+    files = [
+        write_run(tmp_path, "near", "flexpose", [], 0, 1.0, 1.0, more=joints(head=1.0, left_hand=5.0)),
+        write_run(tmp_path, "near", "flexpose", [], 1, 1.0, 1.0, more=joints(head=2.0, left_hand=8.0)),
+        write_run(tmp_path, "far", "direct", [], 0, 1.0, 1.0, more=joints(head=9.0, left_hand=7.0)),
+    ]
+    axes = axes_of(figures.draw_joint_errors, files)
+    bars = {container.get_label(): container for container in axes.containers if hasattr(container, "patches")}
+    assert [bar.get_height() for bar in bars["near"]] == [1.5, 6.5]
+    assert [bar.get_height() for bar in bars["far"]] == [9.0, 7.0]
+    # The cells of a joint stand beside each other around its place.
+    for place in range(2):
+        near, far = (bars[cell][place] for cell in ("near", "far"))
+        assert near.get_x() + near.get_width() == pytest.approx(far.get_x()) == pytest.approx(place)
+    errors = bars["near"].errorbar.lines[2][0].get_segments()
+    np.testing.assert_allclose([upper[1] - lower[1] for lower, upper in errors], 2 * np.array([1, 3]) / 2**0.5)
+
+
+def test_a_curve_is_drawn_through_what_was_logged(tmp_path, axes_of):
+    log(tmp_path / "x", 0, 4, 2.0)
+    log(tmp_path / "y", 0, 3, 1.0)
+    axes = axes_of(figures.draw_curves, {"run-x": tmp_path / "x", "run-y": tmp_path / "y"})
+    lines = {line.get_label(): line.get_xydata() for line in axes.get_lines()}
+    np.testing.assert_array_equal(lines["run-x"], [(0, 0), (1, 2), (2, 4), (3, 6)])
+    np.testing.assert_array_equal(lines["run-y"], [(0, 0), (1, 1), (2, 2)])
+
+
 def test_losses_are_told_by_layer(tmp_path):
     files, layers = [], [1, 1, 8, 8]
     for place, after in enumerate([0.1, 0.3, 0.8, 0.9]):
