@@ -160,7 +160,11 @@ def test_show_draws_skeletons_where_there_are_no_images_or_none_are_wanted(roots
     for root, others in ((tmp_path / "bare", []), (roots["coco"], ["--set", "images=false"])):
         out = tmp_path / f"{root.name}.png"
         assert run("show", "coco", root, "--out", out, "--poses", 15, *others) == 0
-        assert "15 poses, 0 of them with their images" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "15 poses, 0 of them with their images" in said
+        # Where they were looked for is told.
+        missing = "without images: annotations/person_keypoints_train2017.json: expected pictures such as"
+        assert (f"{missing} {tmp_path / 'bare' / 'train2017'}/" in said) == (root.name == "bare")
         assert all(coloured(cell) > 100 for cell in cells_of(out, 15))
         assert sheet_of(out).shape[0] == 2 * (CELL + GAP) + GAP
     assert run("show", "coco", tmp_path / "bare", "--out", tmp_path / "x.png", "--set", "images=true") == 1

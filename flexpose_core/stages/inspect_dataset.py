@@ -119,9 +119,10 @@ def _look_at(options: AnnotatedOptions, split: str, unit: str, count: int, state
         return _read_some(options, split, unit, count)
     try:
         return _read_some(msgspec.structs.replace(options, images=True), split, unit, count)
-    except (ConfigError, DataError):
+    except (ConfigError, DataError) as error:
         # Without images; if it was something else, it is raised again here.
-        return _read_some(msgspec.structs.replace(options, images=False), split, unit, count)
+        own, line = _read_some(msgspec.structs.replace(options, images=False), split, unit, count)
+        return own, f"{line}; without images: {error}"
 
 
 def _read_some(options: AnnotatedOptions, split: str, unit: str, count: int) -> tuple[list[_Cell], str]:
