@@ -17,6 +17,23 @@ from flexpose_core.options.config import load_config
             "datasets.mine: unknown key 'rot'",
         ),
         (
+            lambda c: c["cells"]["upright-everyday-direct"].update(shots="12"),
+            "config: cells.upright-everyday-direct.shots: expected a whole number or null, found '12'",
+        ),
+        (lambda c: c["tables"]["table1"].update(cells="x"), "config: tables.table1.cells: expected a list, found 'x'"),
+        (
+            lambda c: c["detector"].update(contrast="low"),
+            "config: detector.contrast: expected one of local, none, found 'low'",
+        ),
+        (
+            lambda c: c["cells"].update(my_cell=c["cells"]["upright-everyday-direct"]),
+            "config: cells: expected a name of letters, digits, hyphens and dots, found 'my_cell'",
+        ),
+        (
+            lambda c: c["tables"]["table1"].update(pck_rho={}),
+            "config: tables.table1.pck_rho: expected one for people-upright, found none",
+        ),
+        (
             lambda c: c["datasets"].update(mine={"reader": "cocoa"}),
             "datasets.mine.reader: expected one of 300-vw, coco",
         ),

@@ -123,7 +123,10 @@ class CocoJson:
             msgspec.json.decode(data, type=_Form)
             self._file = msgspec.json.decode(data, type=_File)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DataError(f"{path}: expected COCO's images, annotations and categories, found: {error}") from error
+            numbers = " (NaN and Infinity are no JSON: write null)" if b"NaN" in data or b"Infinity" in data else ""
+            raise DataError(
+                f"{path}: expected COCO's images, annotations and categories, found: {error}{numbers}"
+            ) from error
         self._lost_images: dict[str, tuple[int, int]] = {}
         self.images: dict[Key, JsonImage] = {}
         names = 0

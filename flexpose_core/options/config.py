@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-import jsonschema
 import msgspec
-from jsonschema.exceptions import best_match
 from msgspec import Meta
 
 from flexpose_core.datasets.options import DatasetOptions
@@ -20,6 +18,7 @@ from flexpose_core.options.detector import DetectorOptions
 from flexpose_core.options.figures import FigureOptions
 from flexpose_core.options.generator import GeneratorOptions, RegressorOptions, SampleOptions
 from flexpose_core.options.grid import Cell, GridOptions, MethodOptions, Name, TableOptions
+from flexpose_core.options.problems import described
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -89,9 +88,7 @@ def load_config(raw: dict[str, Any]) -> Config:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         # Slow, but says more.
-        problem = best_match(jsonschema.Draft202012Validator(config_schema()).iter_errors(raw))
-        found = f"config: {error}" if problem is None else _describe(_in_its_kind(problem))
-        raise ConfigError(found) from error
+        raise ConfigError(described(raw, config_schema()) or f"config: {error}") from error
     detectors = {name: _overridden(raw["detector"], own) for name, own in raw.get("detectors", {}).items()}
     config = msgspec.structs.replace(config, detectors=msgspec.convert(detectors, dict[Name, DetectorOptions]))
     config = _expanded(config)
@@ -161,31 +158,6 @@ def _overridden(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Return options with others in the place of those of the same name, nested ones one by one."""
     both = {key: _overridden(base[key], own[key]) for key in own if isinstance(own[key], dict) and key in base}
     return {**base, **own, **both}
-
-
-def _in_its_kind(problem: jsonschema.ValidationError) -> jsonschema.ValidationError:
-    """Return what is wrong with an object of one of several kinds, such as a dataset, by the kind it says it is."""
-    kinds = problem.schema.get("discriminator") if isinstance(problem.schema, dict) else None
-    if problem.validator != "anyOf" or not kinds or not isinstance(problem.instance, dict):
-        return problem
-    key, references = kinds["propertyName"], kinds["mapping"]
-    where = "config: " + ".".join(str(part) for part in problem.absolute_path)
-    if problem.instance.get(key) not in references:
-        found = repr(problem.instance[key]) if key in problem.instance else "none"
-        raise ConfigError(f"{where}.{key}: expected one of {', '.join(sorted(references))}, found {found}")
-    own = {"$ref": references[problem.instance[key]]}
-    branch = problem.schema["anyOf"].index(own)
-    return best_match(error for error in problem.context or [] if error.schema_path[0] == branch) or problem
-
-
-def _describe(problem: jsonschema.ValidationError) -> str:
-    where = "config: " + ".".join(str(part) for part in problem.absolute_path)
-    if problem.validator == "additionalProperties" and isinstance(problem.instance, dict):
-        known = problem.schema.get("properties", {})
-        unknown = sorted(set(problem.instance) - set(known))
-        if known and unknown:
-            return f"{where.rstrip(': ')}: unknown key {unknown[0]!r}; expected one of {', '.join(sorted(known))}"
-    return f"{where.rstrip(': ')}: {problem.message}".replace("\n", " ")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def check(config: Config) -> None:
 def known(value: str, names: Mapping[str, Any], where: str) -> None:
     """Raise ConfigError, its message with `where`, unless a name is among others."""
     if value not in names:
-        raise ConfigError(f"config: {where}: expected one of {', '.join(sorted(names))}, found {value!r}")
+        raise ConfigError(f"config: {where}: expected one of {', '.join(sorted(names)) or 'none'}, found {value!r}")
 
 
 def _check_datasets(config: Config) -> None:
@@ -324,7 +324,10 @@ def _check_tables(config: Config) -> None:
     for name, table in config.tables.items():
         for cell in table.cells:
             known(cell, config.cells, f"tables.{name}.cells")
-            known(config.cells[cell].target, table.pck_rho, f"tables.{name}.pck_rho")
+            target = config.cells[cell].target
+            if target not in table.pck_rho:
+                found = ", ".join(table.pck_rho) or "none"
+                raise ConfigError(f"config: tables.{name}.pck_rho: expected one for {target}, found {found}")
         for target, rho in table.pck_rho.items():
             if rho not in PCK_THRESHOLDS:
                 expected = ", ".join(f"{known:g}" for known in PCK_THRESHOLDS)
