@@ -100,7 +100,8 @@ def runs_of(config: Config) -> dict[str, Run]:
 def _owners_of_poses(config: Config) -> dict[str, str]:
     """Return for each cell the cell whose poses it uses: its own, or one's that is alike but for labelled images.
 
-    If there is one without these, it is that one; so where it is added later, the poses are made anew under its name.
+    If there is one without these, it is that one, so that where it is added later, the poses are made anew under its name; else the
+    first by name, whatever their order.
     """
 
     def unlabelled(cell: Cell) -> str:
@@ -111,11 +112,8 @@ def _owners_of_poses(config: Config) -> dict[str, str]:
         return str(plain([method, msgspec.structs.replace(cell, method="")]))
 
     labelled = {name for name, cell in config.cells.items() if config.methods[cell.method].supervision != "none"}
-    # The first of several that are alike, those without labelled images before all others.
-    ordered = [
-        *(name for name in config.cells if name not in labelled),
-        *(name for name in config.cells if name in labelled),
-    ]
+    # The first of several that are alike.
+    ordered = [*(name for name in config.cells if name not in labelled), *sorted(labelled)]
     owners = {unlabelled(config.cells[name]): name for name in reversed(ordered)}
     return {name: owners[unlabelled(cell)] if name in labelled else name for name, cell in config.cells.items()}
 

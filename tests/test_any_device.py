@@ -1,4 +1,7 @@
-"""Every training step with its networks on another device than the CPU: torch's `meta`, where a tensor left behind is an error."""
+"""Training steps with their networks on another device than the CPU: torch's `meta`, where a tensor left behind is an error.
+
+Those of animated people are not among them, whose images OpenCV draws; nor are the buffers of earlier translations.
+"""
 
 from __future__ import annotations
 

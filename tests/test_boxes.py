@@ -16,6 +16,7 @@ from flexpose_core.datasets.options import CocoOptions, KeypointsJsonOptions, Sq
 from flexpose_core.errors import ConfigError, DataError
 from flexpose_core.measures.detection import detection_metrics
 from flexpose_core.skeletons import BODY15
+from flexpose_core.stages import convert
 
 SIDE, COUNT = 220, 12
 PERSON = {"id": 1, "name": "person", "keypoints": list(BODY15.joints)}
@@ -90,6 +91,41 @@ def test_people_without_joints_are_cut_out_as_those_with_all(own):
     assert read_own(folder, content, complete=True)[1]["kept"] == 4
 
 
+def test_a_file_of_boxes_alone_is_read(own):
+    """As a detector of people writes it: categories without joints, among them people."""
+    folder, content, _ = own
+    whole = joined(read_own(folder, content)[0], "crop")
+    content["categories"] = [{"id": 3, "name": "dog"}, {"id": 1, "name": "Person"}, {"id": 9, "name": None}]
+    for annotation in content["annotations"]:
+        del annotation["keypoints"]
+    content["annotations"][5]["category_id"] = 3
+    batches, counts = read_own(folder, content, joints={"head": "top_of_head", "neck": ("throat", "nape")})
+    assert counts["dropped"] == {"category without these keypoints": 1}
+    np.testing.assert_array_equal(joined(batches, "crop"), np.delete(whole, 5, axis=0))
+    assert not joined(batches, "visibility").any()
+    content["categories"] = [{"id": 1, "name": "dancer"}]
+    assert read_own(folder, content)[1]["kept"] == COUNT - 1
+    with pytest.raises(DataError, match="expected one that names its keypoints, found none"):
+        read_own(folder, content, around="joints")
+
+
+@pytest.mark.parametrize(("split", "limit"), [("test", None), ("val", None), ("val", 2)])
+def test_nobody_can_be_measured_by_a_box_alone(own, split, limit):
+    folder, content, _ = own
+    for annotation in content["annotations"]:
+        annotation["keypoints"] = None
+    (folder / "b.json").write_text(json.dumps(content))
+    own_file = {split: "b.json"}
+    crop = SquareOptions(around="box", min_side=1.0)
+    options = KeypointsJsonOptions(root=str(folder), train="a.json", crop=crop, complete=False, **own_file)
+    shard = folder / "shard.h5"
+    convert.convert_shard(options, split, 0, 1, 0, shard)
+    with pytest.raises(DataError, match=f"mine: {split}: expected somebody with a joint to measure on, found people"):
+        convert.gather_shards("mine", "x", split, limit, 0, [shard], folder / "all.h5", folder / "card.json")
+    assert not (folder / "all.h5").exists()
+    convert.gather_shards("mine", "x", "train", limit, 0, [shard], folder / "all.h5", folder / "card.json")
+
+
 def test_val_is_held_out_of_people_with_joints(own):
     folder, content, _ = own
     for annotation in content["annotations"][3:]:
@@ -141,16 +177,17 @@ def test_boxes_stay_with_their_people():
         replace(raw, box=joints)
 
 
-def test_pictures_of_nobody_are_told(own):
+def test_pictures_of_nobody_are_told(own, capsys):
     folder, content, _ = own
     content["images"] += [{"id": f"more{n}", "file_name": f"more{n}.png"} for n in range(4)]
     _, counts = read_own(folder, content)
-    assert counts["dropped"] == {"picture without annotation": 4}
-    assert counts["first_dropped"] == {"picture without annotation": "a.json: 'more0.png'"}
-    (folder / "a.json").write_text(json.dumps(content))
+    assert counts["read"] == counts["kept"] == COUNT
+    told = "a.json: 4 of 16 pictures have no annotation and are not read, first 'more0.png'"
+    assert told in capsys.readouterr().err
     options = KeypointsJsonOptions(root=str(folder), train="a.json", held_out=0.3)
-    told = [read(options, split)[1]["dropped"] for split in ("train", "val")]
-    assert told == [{"picture without annotation": 4}, {}]
+    for split in ("train", "val"):
+        read(options, split)
+        assert (told in capsys.readouterr().err) == (split == "train")
 
 
 def test_other_categories_are_passed_over(own):
@@ -168,6 +205,8 @@ def test_other_categories_are_passed_over(own):
 def test_names_that_are_no_paths_below_the_root_are_refused(own, name):
     folder, content, _ = own
     content["images"][3]["file_name"] = name
+    # Of poses alone no picture is opened.
+    assert read_own(folder, content, images=False)[1]["kept"] == COUNT
     with pytest.raises(DataError, match=re.escape(f"a.json: images: expected names from 'the root', found {name!r}")):
         read_own(folder, content)
 
@@ -183,8 +222,8 @@ def test_a_picture_of_another_size_is_named_with_both(own):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"test": "./a.json"}, "train: expected another file than that of test, found 'a.json'"),
-        ({"val": "b.json", "test": "x/../b.json"}, "val: expected another file than that of test, found 'b.json'"),
+        ({"test": "./a.json"}, "test: expected another file than train's, found './a.json'"),
+        ({"val": "x/../a.json", "test": "b.json"}, "val: expected another file than train's, found 'x/../a.json'"),
         ({"joints": {"head": ()}}, "joints: expected a name or several for 'head', found none"),
     ],
 )

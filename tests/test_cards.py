@@ -151,6 +151,11 @@ def test_a_page_tells_options_times_and_provenance(written, grid):
     ]
 
 
+def test_without_any_run_there_is_an_empty_folder(grid, tmp_path):
+    cards(grid, [], tmp_path / "benchmarks", ROOT / "report/cell.html", tmp_path / "cards")
+    assert list((tmp_path / "cards").iterdir()) == []
+
+
 def test_odd_files_are_named(grid, tmp_path):
     path = write_run(tmp_path, "gone", "aligned", [], 0, 40.0, 30.0)
     with pytest.raises(ConfigError, match="found 'gone_s0'"):

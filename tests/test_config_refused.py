@@ -101,22 +101,34 @@ from flexpose_core.options.config import load_config
             "datasets.people-all: expected a test split, as cells.all-",
         ),
         (
-            lambda c: c["datasets"].update(
-                mine={"reader": "keypoints-json", "root": "data/{x}", "train": "a.json", "images": True}
-            ),
+            lambda c: [
+                c["datasets"].update(
+                    mine={
+                        "reader": "keypoints-json",
+                        "root": "data/{x}",
+                        "train": "a.json",
+                        "test": "b.json",
+                        "images": True,
+                    }
+                ),
+                c["cells"].update(mine={"method": "aligned", "target": "mine"}),
+                c["tables"].update(mine={"pck_rho": {"mine": 0.1}, "cells": ["mine"]}),
+            ],
             "datasets.mine: expected a root and files without braces, which Snakemake takes for wildcards, found 'data/{x}'",
         ),
         (
-            lambda c: [
-                c["datasets"].update(
-                    mine={"reader": "keypoints-json", "root": "x", "train": "a.json", "test": "b.json", "images": True}
-                ),
-                c["cells"].update(mine=c["cells"]["upright-everyday-flexpose-paper"] | {"target": "mine"}),
-                c["cells"]["mine"].update(method="flexpose-renewed", layers=None),
-            ],
-            "cells.mine.method: 'flexpose-renewed' animates people before a scene that is known without them: expected "
-            "datasets.mine.still_cameras, or a method such as 'flexpose-pairs', found single pictures",
+            lambda c: c["datasets"].update(mine={"reader": "lsp", "root": "x", "crop": {"around": "box"}}),
+            "datasets.mine.crop.around: expected 'joints', as boxes are read in COCO's format alone, found 'box'",
         ),
+        (
+            lambda c: c["datasets"]["people-all"].update(subjects={"test": [0, 8]}),
+            "datasets.people-all.subjects: expected no number in both train and test, found 0",
+        ),
+        (
+            lambda c: c["datasets"]["faces-wild"].update(subjects={"val": []}),
+            "datasets.faces-wild: expected a val split, as",
+        ),
+        (lambda c: c["figures"].update(figure5={"cel": "x"}), "config: figures.figure5: unknown key 'cel'"),
         (
             lambda c: c["datasets"]["people-upright"].update(subjects={"val": []}),
             "datasets.people-upright: expected a val split, as cells.upright-",
@@ -124,10 +136,6 @@ from flexpose_core.options.config import load_config
         (
             lambda c: c["cells"]["upright-everyday-direct"].update(sources=["everyday", "everyday"]),
             "cells.upright-everyday-direct.sources: expected each once, found everyday, everyday",
-        ),
-        (
-            lambda c: c["detectors"]["faces-wild"].update(image_widths=[8, 16]),
-            "detectors.faces-wild.image_widths: expected more than 2 levels, as gan.local_share hides those beyond, found 2",
         ),
         (
             lambda c: c["cells"].update(

@@ -58,7 +58,7 @@ def results(tmp_path_factory):
     """The results of one cell of Table 1, made with little of everything."""
     results = tmp_path_factory.mktemp("project") / "results"
     raw = json.loads(json.dumps(yaml.safe_load((ROOT / "config.yaml").read_text())))
-    raw |= {"detector": DETECTOR, "detectors": {}, "seeds": 2}
+    raw |= {"detector": DETECTOR, "seeds": 2}
     grid = Grid(load_config(raw))
     run, cell = grid.run(RUN), results / "cells" / RUN
     for seed, split in enumerate(("train", "val", "test")):

@@ -168,11 +168,17 @@ def test_poses_are_shared_by_runs_that_differ_in_labels_alone():
 def test_runs_with_labels_share_poses_also_if_no_run_is_without():
     raw = raw_config()
     cell = {**raw["cells"]["upright-everyday-flexpose-paper"], "layers": None, "shots": 9}
-    for method in ("flexpose-pairs", "flexpose-renewed"):
+    # Whatever their order: that of an exported cell's own configuration is another one.
+    methods = ("flexpose-renewed", "flexpose-pairs", "flexpose-animated")
+    for method in methods:
         raw["cells"][f"own-{method}"] = {**cell, "method": method}
+    raw["cells"]["own-flexpose-animated"]["shots"] = 10
     grid = Grid(load_config(raw))
-    assert {grid.run(f"own-{method}_s0").pose_set for method in ("flexpose-pairs", "flexpose-renewed")} == {
-        "own-flexpose-pairs_s0"
+    found = {method: grid.run(f"own-{method}_s0").pose_set for method in methods}
+    assert found == {
+        "flexpose-renewed": "own-flexpose-pairs_s0",
+        "flexpose-pairs": "own-flexpose-pairs_s0",
+        "flexpose-animated": "own-flexpose-animated_s0",
     }
     assert grid.adaptation_params("own-flexpose-pairs_s0")["options"]["pairing"] == "assignment"
     alone = Grid(load_config(grid.cell_config("own-flexpose-renewed_s0")))

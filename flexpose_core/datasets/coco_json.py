@@ -32,6 +32,7 @@ MOST_NAMES = 100_000_000
 """Bytes of all pictures' names and ids."""
 MOST_KEYPOINTS = 1000
 _NUMBERS_A_BATCH = BATCH * 17
+_PEOPLE = ("person", "face")
 _BOX = ("x", "y", "width", "height")
 Key = int | Annotated[str, Meta(max_length=300)]
 
@@ -66,6 +67,7 @@ class JsonImage(msgspec.Struct):
 
 class _Category(msgspec.Struct):
     id: Key
+    name: str | None = None
     keypoints: list[str] = []
 
 
@@ -102,6 +104,9 @@ class CocoJson:
     ----------
     boxes_suffice
         Whether annotations with a box and without joints are read as well.
+    joints
+        What the joints of people are called, where no category names any: then there are boxes alone, of the only category or of
+        one called person or face.
 
     Raises
     ------
@@ -109,7 +114,7 @@ class CocoJson:
         If it is no such file, no category of it names its keypoints, or it would take more memory than any original.
     """
 
-    def __init__(self, path: Path, boxes_suffice: bool = False) -> None:
+    def __init__(self, path: Path, boxes_suffice: bool = False, joints: tuple[str, ...] = ()) -> None:
         self.path, self.boxes_suffice = path, boxes_suffice
         # Editors of Windows put a mark before the text.
         data = read_bytes(path, LARGEST_FILE).removeprefix(codecs.BOM_UTF8)
@@ -147,6 +152,9 @@ class CocoJson:
         longest = max(map(len, self.names.values()), default=0)
         if longest > MOST_KEYPOINTS:
             raise DataError(f"{path}: categories: expected at most {MOST_KEYPOINTS} keypoints in each, found {longest}")
+        if not self.names and boxes_suffice:
+            people = [one.id for one in categories if len(categories) == 1 or (one.name or "").lower() in _PEOPLE]
+            self.names = dict.fromkeys(people, joints)
         if not self.names:
             raise DataError(f"{path}: categories: expected one that names its keypoints, found none")
 

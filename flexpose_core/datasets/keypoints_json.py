@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from flexpose_core.datasets.coco_json import CocoJson, JsonRows
 from flexpose_core.datasets.joint_maps import derive_trunk, map_joints
 from flexpose_core.datasets.options import KeypointsJsonOptions
-from flexpose_core.datasets.raw import Dropped, Picture, RawBatch, joined, raw_batch
+from flexpose_core.datasets.raw import Picture, RawBatch, joined, raw_batch
 from flexpose_core.datasets.splits import held_out
 from flexpose_core.datasets.untrusted import inside, name_inside
 from flexpose_core.errors import ConfigError, DataError
@@ -37,7 +37,7 @@ class KeypointsJsonReader:
     """
 
     tells_of_pictures = True
-    """Whether pictures without any annotation count as dropped."""
+    """Whether people are told of pictures without any annotation, which are not read."""
 
     def __init__(self, options: KeypointsJsonOptions) -> None:
         self.root = Path(options.root)
@@ -69,7 +69,7 @@ class KeypointsJsonReader:
 
     def read(self, split: str, unit: str) -> Iterator[RawBatch]:
         """Yield up to 4,096 annotations at a time; of still cameras all, as a sequence may be anywhere in the file."""
-        file = CocoJson(inside(self.root, unit, split), self.boxes_suffice)
+        file = self._open(unit, split)
         self._check_names(file, unit)
         own_file = split == "test" or self.files["val"] is not None
         if own_file:
@@ -79,10 +79,9 @@ class KeypointsJsonReader:
             for_val = held_out([str(key) for key in file.annotated()], self.held_out)
             images = {key for key in file.images if (str(key) in for_val) == (split == "val")}
             batches = file.rows(images, unclaimed=split == "train")
-        read = chain(
-            (self._batch(rows, split, unit) for rows in batches),
-            self._left_alone(file, unit) if own_file or split == "train" else (),
-        )
+        if own_file or split == "train":
+            self._tell_of_pictures(file, unit)
+        read = (self._batch(rows, split, unit) for rows in batches)
         if not self.is_video:
             yield from read
             return
@@ -91,16 +90,22 @@ class KeypointsJsonReader:
         del file, batches, read
         for other, path in self.files.items():
             if path is not None and path != unit:
-                names |= self._names(CocoJson(inside(self.root, path, other)), other, path)
+                names |= self._names(self._open(path, other), other, path)
         yield from self._videos(whole, names, split)
 
-    def _left_alone(self, file: CocoJson, unit: str) -> Iterator[RawBatch]:
-        """Yield no pose, and how many pictures are listed that nobody is marked in, if people are told of these."""
+    def _open(self, unit: str, split: str) -> CocoJson:
+        sources = (self.joints.get(joint, joint) for joint in self.skeleton.joints)
+        names = [name for source in sources for name in ((source,) if isinstance(source, str) else source)]
+        return CocoJson(inside(self.root, unit, split), self.boxes_suffice, tuple(dict.fromkeys(names)))
+
+    def _tell_of_pictures(self, file: CocoJson, unit: str) -> None:
         alone = file.without_annotation() if self.tells_of_pictures else []
         if alone:
-            first = f"{unit}: {file.images[alone[0]].file_name[:_LONGEST_NAME]!r}"
-            told = (Dropped("picture without annotation", len(alone), first),)
-            yield raw_batch(np.empty((0, len(self.skeleton), 2)), np.empty(0, np.int32), dropped=told)
+            first = file.images[alone[0]].file_name[:_LONGEST_NAME]
+            print(
+                f"{unit}: {len(alone)} of {len(file.images)} pictures have no annotation and are not read, first {first!r}",
+                file=sys.stderr,
+            )
 
     def _check_names(self, file: CocoJson, unit: str) -> None:
         """Leave out categories that lack joints of ours; raises DataError, of the one that lacks fewest, if all do."""
@@ -170,7 +175,7 @@ class KeypointsJsonReader:
 
     def _name(self, split: str, file_name: str, stated: str) -> str:
         """Return a picture's path below the root in its shortest form, "" for none."""
-        if "\\" in file_name or file_name[1:3] == ":/" or "://" in file_name:
+        if self.with_images and ("\\" in file_name or file_name[1:3] == ":/" or "://" in file_name):
             raise DataError(
                 f"{stated}: expected names from {self.folders[split] or 'the root'!r}, found {file_name[:200]!r}"
             )

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flexpose_core.options.detector import NEAR_LEVELS, DetectorArchitecture, Widths
+from flexpose_core.options.detector import DetectorArchitecture, Widths
 from flexpose_core.rendering.contrast import silhouette
 
 _RGB = 3
+_NEAR_LEVELS = 2  # of a U-Net: what these see is near
 _PERSON_COLOUR_GAIN = 1.1  # tanh times this reaches pure white and black with a gradient left
 
 
@@ -78,7 +79,7 @@ class UNet(nn.Module):
             levels.append(fall(levels[-1]))
         x = self.bottom(levels.pop())
         for rise in self.rises:
-            if reach < 1 and len(levels) == NEAR_LEVELS:
+            if reach < 1 and len(levels) == _NEAR_LEVELS:
                 x = reach * x
             x = rise(x, levels.pop())
         return self.last(x)

@@ -12,11 +12,13 @@ import msgspec
 
 from flexpose_core.anatomy import anatomy_of
 from flexpose_core.datasets.drawing.options import DrawingOptions
-from flexpose_core.datasets.options import KeypointsJsonOptions, skeleton_of
+from flexpose_core.datasets.drawing.reader import check_disjoint
+from flexpose_core.datasets.faces.options import FacesOptions
+from flexpose_core.datasets.options import CocoOptions, KeypointsJsonOptions, skeleton_of
+from flexpose_core.datasets.people.options import PeopleOptions
 from flexpose_core.errors import ConfigError
 from flexpose_core.measures.detection import PCK_THRESHOLDS
 from flexpose_core.options.baselines import ONE_EACH
-from flexpose_core.options.detector import NEAR_LEVELS
 from flexpose_core.options.generator import RegressorArchitecture
 from flexpose_core.options.grid import Cell, MethodOptions
 from flexpose_core.paper_tables import check_paper_rows
@@ -59,13 +61,16 @@ def _check_datasets(config: Config) -> None:
             raise ConfigError(
                 f"config: datasets.{name}.val_from: expected 'held_out' in a dataset with images, found 'test'"
             )
-        if isinstance(options, KeypointsJsonOptions):
-            for path in (options.root, options.train, options.val, options.test):
-                if path and {"{", "}"} & {*path}:
-                    raise ConfigError(
-                        f"config: datasets.{name}: expected a root and files without braces, which Snakemake takes for wildcards, "
-                        f"found {path!r}"
-                    )
+        if isinstance(options, PeopleOptions | FacesOptions):
+            # What a split is drawn by leaves out the later ones.
+            check_disjoint(f"config: datasets.{name}.subjects", "number", options.subjects)
+        if (
+            not isinstance(options, DrawingOptions | KeypointsJsonOptions | CocoOptions)
+            and options.crop.around == "box"
+        ):
+            raise ConfigError(
+                f"config: datasets.{name}.crop.around: expected 'joints', as boxes are read in COCO's format alone, found 'box'"
+            )
 
 
 def _check_networks(config: Config) -> None:
@@ -76,15 +81,8 @@ def _check_networks(config: Config) -> None:
             f"config: regressor.resolution: expected {drawn}, as generator.architecture.resolution, found {read}"
         )
     RegressorArchitecture(skeleton="", resolution=read, width=config.regressor.width)
-    detectors = {"detector": config.detector, **{f"detectors.{name}": own for name, own in config.detectors.items()}}
-    used = {f"detectors.{cell.target}" for cell in config.tabled.values()}
-    for where, options in detectors.items():
+    for options in (config.detector, *config.detectors.values()):
         options.architecture(joints=1)
-        if where in {"detector", *used} and options.gan.local_share and len(options.image_widths) <= NEAR_LEVELS:
-            raise ConfigError(
-                f"config: {where}.image_widths: expected more than {NEAR_LEVELS} levels, as gan.local_share hides those beyond, "
-                f"found {len(options.image_widths)}"
-            )
     for name in config.detectors:
         known(name, config.datasets, "detectors")
         if not config.datasets[name].images:
@@ -226,21 +224,35 @@ def _check_own_joints(config: Config, method: str) -> None:
 
 def _check_splits(config: Config) -> None:
     """Check that the cells in use have the splits that they are learnt from and measured on, as far as the options tell."""
-    shown = {name: config.cells[name] for name in config.figures.tested}
-    for name, cell in {**config.tabled, **shown}.items():
-        for split in ("train", "val", "test"):
+    figures = config.figures
+    needed = dict.fromkeys((*config.tabled, *figures.joint_errors), ("train", "val", "test"))
+    shown = {name: config.cells[name] for name in (*needed, *figures.tested)}
+    for name, cell in shown.items():
+        for split in needed.get(name, ("train", "test")):
             if not config.datasets[cell.target].has(split):
                 raise ConfigError(
                     f"config: datasets.{cell.target}: expected a {split} split, as cells.{name} is in a table or figure, found none"
                 )
-    for name, cell in {**config.tabled, **config.layer_study, **shown}.items():
-        if _origin(config, cell.method).adaptation is None:
-            continue
-        for source in cell.sources:
+    for name, cell in {**shown, **config.layer_study}.items():
+        for dataset in (cell.target, *cell.sources):
+            _check_paths(config, dataset)
+        for source in cell.sources if _origin(config, cell.method).adaptation is not None else ():
             if not config.datasets[source].has("val"):
                 raise ConfigError(
                     f"config: datasets.{source}: expected a val split, as g_s and β of cells.{name} are measured on it, found none"
                 )
+
+
+def _check_paths(config: Config, dataset: str) -> None:
+    options = config.datasets[dataset]
+    if not isinstance(options, KeypointsJsonOptions):
+        return
+    for path in (options.root, options.train, options.val, options.test):
+        if path and {"{", "}"} & {*path}:
+            raise ConfigError(
+                f"config: datasets.{dataset}: expected a root and files without braces, which Snakemake takes for wildcards, "
+                f"found {path!r}"
+            )
 
 
 def _check_skeletons(config: Config, where: str, cell: Cell) -> None:
@@ -253,12 +265,6 @@ def _check_skeletons(config: Config, where: str, cell: Cell) -> None:
                 f"config: {where}.sources: expected poses of skeleton {expected}, as the target's, found {source!r} of {found}"
             )
     if config.methods[cell.method].animates:
-        target = config.datasets[cell.target]
-        if isinstance(target, KeypointsJsonOptions) and not target.still_cameras:
-            raise ConfigError(
-                f"config: {where}.method: {cell.method!r} animates people before a scene that is known without them: expected "
-                f"datasets.{cell.target}.still_cameras, or a method such as 'flexpose-pairs', found single pictures"
-            )
         try:
             anatomy_of(skeleton_named(expected))
         except ConfigError as error:

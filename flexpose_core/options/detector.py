@@ -15,8 +15,6 @@ Count = Annotated[int, Meta(ge=1)]
 Widths = tuple[Count, ...]
 FADE = 0.3
 """Share of the steps over which Φ comes to see beyond what is near."""
-NEAR_LEVELS = 2
-"""Levels of Φ that see what is near a pixel."""
 Contrast = Literal["none", "local"]
 
 
@@ -69,7 +67,7 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     `final_adversarial_share` is what is left of `adversarial_weight` at the last step, falling geometrically; 1 keeps it. For
     `local_share` of the steps Φ sees what is near each pixel alone, and the rest then fades in over as much as `FADE` of them;
-    0 shows it all from the start.
+    0 shows it all from the start. (A Φ of two levels sees no farther.)
     """
 
     steps: Count = 1100

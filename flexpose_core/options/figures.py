@@ -77,6 +77,6 @@ class FigureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     @property
     def tested(self) -> tuple[str, ...]:
-        """The cells whose detectors are shown on test images."""
+        """The cells whose detectors are shown on test images, whatever else is."""
         painted = (self.figure5.cell,) if self.figure5 else ()
-        return (*painted, *self.figure6, *self.joint_errors, *((self.explorer,) if self.explorer else ()))
+        return (*painted, *self.figure6, *((self.explorer,) if self.explorer else ()))

@@ -53,6 +53,13 @@ def _in_words(problem: jsonschema.ValidationError, schema: dict[str, Any]) -> st
         unknown = sorted(set(problem.instance) - set(known))
         if known and unknown:
             return f"{where}: unknown key {unknown[0]!r}; expected one of {', '.join(sorted(known))}"
+    # Of the right type for one of several, it is wrong further in.
+    further = [one for one in problem.context or [] if one.validator not in ("type", "enum")]
+    if problem.validator == "anyOf" and further:
+        # An unknown key first, as what is missing beside it may be what was meant.
+        return _in_words(
+            min(further, key=lambda one: (len(one.absolute_path), one.validator != "additionalProperties")), schema
+        )
     if problem.validator in ("type", "anyOf"):
         kinds = _kinds(problem.schema, schema)
         if kinds:

@@ -99,14 +99,16 @@ def gather_shards(
         chosen = np.sort(seeds.rng(seed, f"convert/limit/{split}").choice(count, limit, replace=False))
         total.kept = limit
         total.drop("over the limit", count - limit, "drawn at random")
-    _write(name, reader, split, _rows_of(shards, sizes, chosen), skeleton, total.summary(), out, card, paper)
+    batches = _measurable(name, split, _rows_of(shards, sizes, chosen))
+    _write(name, reader, split, batches, skeleton, total.summary(), out, card, paper)
     print(f"{name}: {split}: " + "\n".join(total.lines()), file=sys.stderr)
 
 
 def _check_some(name: str, split: str, counts: dict[str, Any]) -> None:
     if counts["kept"]:
         return
-    gone = [f"{count} dropped: {why}, first {counts['first_dropped'][why]}" for why, count in counts["dropped"].items()]
+    first = {why: f", first {name}" for why, name in counts["first_dropped"].items()}
+    gone = [f"{count} dropped: {why}{first.get(why, '')}" for why, count in counts["dropped"].items() if count]
     made_of = " (`val` or `held_out` makes this split)" if split == "val" else ""
     raise DataError(
         f"{name}: {split}: expected at least one pose, found none{made_of}: {'; '.join(gone) or 'no records'}"
@@ -126,6 +128,16 @@ def _rows_of(shards: list[Path], sizes: list[int], chosen: np.ndarray) -> Iterat
                 pictures, backgrounds = cached_images(file, path), cached_images(file, path, "background")
             for start in range(0, len(own), CHUNK):
                 yield read_rows(file, path, own[start : start + CHUNK], pictures, backgrounds)
+
+
+def _measurable(name: str, split: str, batches: Iterator[PoseBatch]) -> Iterator[PoseBatch]:
+    """Yield all batches; raises DataError at the end of a split to measure on if nobody in it has a joint."""
+    seen = False
+    for batch in batches:
+        seen = seen or bool(batch.visibility.any())
+        yield batch
+    if split != "train" and not seen:
+        raise DataError(f"{name}: {split}: expected somebody with a joint to measure on, found people with boxes alone")
 
 
 def _write(

@@ -98,6 +98,8 @@ def _named_as(content: dict[str, Any], like: Path, names: list[str]) -> dict[str
             raise DataError(f"{like}: expected the file that people were read from, found another picture than {name}")
         own["image_id"] = image["id"]
         own["id"] = people[place].get("id", place)
+        # By which people are cut out, if they are by boxes: it stays as it was.
+        own |= {key: people[place][key] for key in ("bbox", "area") if people[place].get(key) is not None}
         kept[image["id"]] = image
     return {**content, "images": list(kept.values())}
 

@@ -180,7 +180,8 @@ def cut_out(annotated: PoseSet, shots: Path, pictures: PoseSet, image_cache: Pat
     what = f"{len(annotated)} shots, {(~complete).sum()} of which lack joints"
     if not animated.any():
         raise DataError(
-            f"{shots}: expected a person with all joints who stands out from the scene, found none in {what}"
+            f"{shots}: expected a person with all joints who stands out from the scene (still_cameras, or a plain backdrop), found "
+            f"none in {what}; methods such as flexpose-pairs do without"
         )
     if not animated.all():
         print(

@@ -10,14 +10,15 @@ from msgspec import Meta
 from flexpose_core.datasets.drawing.options import SPLITS, CameraOptions, CropOptions, DrawingOptions
 
 Count = Annotated[int, Meta(ge=0)]
+Head = Annotated[int, Meta(ge=0, le=47)]
 
 
 class HeadOptions(DrawingOptions, frozen=True):
     """Which heads (0 to 47) each split shows; no head is in two lists."""
 
-    train: tuple[int, ...] = tuple(range(28))
-    val: tuple[int, ...] = tuple(range(28, 32))
-    test: tuple[int, ...] = tuple(range(32, 40))
+    train: tuple[Head, ...] = tuple(range(28))
+    val: tuple[Head, ...] = tuple(range(28, 32))
+    test: tuple[Head, ...] = tuple(range(32, 40))
 
 
 class FaceFrameOptions(DrawingOptions, frozen=True):
@@ -58,7 +59,7 @@ class FacesOptions(DrawingOptions, frozen=True, tag_field="reader", tag="faces")
 
     def has(self, split: str) -> bool:
         """Return whether a split has poses."""
-        return self.known_size(split) != 0
+        return self.known_size(split) != 0 and bool(getattr(self.subjects, split))
 
     def known_size(self, split: str) -> int | None:
         """Return how many poses a split has."""

@@ -11,14 +11,15 @@ from flexpose_core.datasets.drawing.options import SPLITS, CameraOptions, CropOp
 
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=0)]
+Subject = Annotated[int, Meta(ge=0, le=9)]
 
 
 class SubjectOptions(DrawingOptions, frozen=True):
     """Which people (0 to 9) each split shows; no person is in two lists."""
 
-    train: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
-    val: tuple[int, ...] = (6, 7)
-    test: tuple[int, ...] = (8, 9)
+    train: tuple[Subject, ...] = (0, 1, 2, 3, 4, 5)
+    val: tuple[Subject, ...] = (6, 7)
+    test: tuple[Subject, ...] = (8, 9)
 
 
 class FrameOptions(DrawingOptions, frozen=True):
