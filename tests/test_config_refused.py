@@ -20,6 +20,10 @@ from flexpose_core.options.config import load_config
             lambda c: c["cells"]["upright-everyday-direct"].update(shots="12"),
             "config: cells.upright-everyday-direct.shots: expected a whole number or null, found '12'",
         ),
+        (
+            lambda c: c["guidance"]["symmetric"].update(spread=1.2),
+            "guidance.spread: expected 1 with space 'bones', found 1.2",
+        ),
         (lambda c: c["tables"]["table1"].update(cells="x"), "config: tables.table1.cells: expected a list, found 'x'"),
         (
             lambda c: c["detector"].update(contrast="low"),
@@ -321,6 +325,6 @@ from flexpose_core.options.config import load_config
 def test_what_cannot_work_is_named(change, message):
     raw = raw_config()
     change(raw)
-    with pytest.raises(ConfigError, match=r"^(config|adaptation|detector)") as error:
+    with pytest.raises(ConfigError, match=r"^(config|adaptation|detector|guidance)") as error:
         load_config(raw)
     assert message in str(error.value)

@@ -181,6 +181,10 @@ def test_the_papers_figures_are_the_issues():
 def test_rows_that_the_paper_lacks_are_named(knobs, tmp_path):
     with pytest.raises(ConfigError, match=r"tables\.table2\.paper_rows: expected rows of 0\.\.13, found 14"):
         table(tmp_path, knobs, "table2", "ablation", rows=[0, 1, 2, 14])
+    # Of one cell two rows, as its seeds' annotation sets have different sizes: each would stand beside another's figures.
+    two = [write_run(tmp_path, "two", "aligned", [], seed, 1.0, 1.0, size=100 + seed) for seed in range(2)]
+    with pytest.raises(DataError, match="table2: expected a row a cell, 1, to stand beside the paper's, found 2"):
+        table(tmp_path, two, "table2", rows=[0])
     with pytest.raises(ConfigError, match=r"tables\.table1\.paper_rows: expected none"):
         table(tmp_path, knobs, "table1", "ablation", rows=[0, 1, 2, 3])
 

@@ -1,4 +1,4 @@
-"""What may be learnt of a target, each in one weights file, and all used alike: `generator(z, adapter)`.
+"""What may be learnt of a target, each in one weights file, and all used alike: `adapter.host(source)(z, adapter)`.
 
 τ, full or diagonal, is `Transfer`. `LowRank` adds a matrix of low rank to each affine layer A_l (Hu et al. 2022).
 `FineTuned` is a generator of which all weights have learnt (Wang et al. 2018). An adapter is given to its `host`, the

@@ -45,6 +45,10 @@ class GuidanceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     spread: Positive = 1.0
     symmetry: Symmetry = "none"
 
+    def __post_init__(self) -> None:
+        if self.space == "bones" and self.spread != 1:
+            raise ConfigError(f"guidance.spread: expected 1 with space 'bones', found {self.spread:g}")
+
 
 Joints = Literal["read", "own"]
 """Where the joints of a sample are from, see `AdaptationOptions`."""

@@ -67,7 +67,9 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     `final_adversarial_share` is what is left of `adversarial_weight` at the last step, falling geometrically; 1 keeps it. For
     `local_share` of the steps Φ sees what is near each pixel alone, and the rest then fades in over as much as `FADE` of them;
-    0 shows it all from the start. (A Φ of two levels sees no farther.)
+    0 shows it all from the start. (A Φ of two levels sees no farther.) `regressor_learning_rate` is η's; `drawn_weight` and
+    `estimated_weight` are of its error on drawings of the poses and of its redrawings of Φ's skeleton images; `own_labels` as in
+    `objectives.eta.keypoint_error`; `clip_norm` is the largest norm of gradients; `average_decay` is the kept average's over steps.
     """
 
     steps: Count = 1100

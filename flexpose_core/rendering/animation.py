@@ -23,13 +23,13 @@ _REACH, _CORE = 0.55, 0.05
 """The person is within _REACH of its bones, and all that is within _CORE of them, in sizes of the pose."""
 _TRUNK_WIDTH = 1.8
 """A pixel this many times as far from the trunk's lines as from a limb's belongs to either."""
+# A size of a pose is the root mean square length of its limbs, see `_size_of`.
 _OVERLAP = 1.2
 """Pixels by which parts overlap, so that joints do not open."""
 _SHORTEST = 1.0
 """Pixels; a trunk that is seen shorter is stretched as if it were this long."""
 _THICKNESS = 0.2
-"""Of a limb, in sizes of the pose: one that is seen shorter is stretched, or shortened, as if it had this length, as its round ends
-would become streaks."""
+"""In sizes of the pose; a limb that is seen shorter is mapped as if it were this long: its round ends would become streaks."""
 _BEFORE = 0.3
 """So near a limb's bone, in sizes of the pose, a pixel before the trunk is the limb's, not the trunk's."""
 _VISIBLE, _ALL_AROUND = 0.25, 0.5
@@ -37,7 +37,7 @@ _VISIBLE, _ALL_AROUND = 0.25, 0.5
 _LENGTH_WEIGHT = 0.5
 """Of the lengths of limbs beside the places of trunk joints, where people like a pose are looked for."""
 _STIFFNESS = 0.25
-"""How far from its axis, in sizes of the pose, a trunk joint must be to say as much of the width as the pose's size does."""
+"""Distance from the trunk's axis, in sizes of the pose, at which one trunk joint weighs as much as the prior, the pose's size."""
 
 
 class Puppets:
@@ -78,7 +78,7 @@ class Puppets:
         scenes
             (n, S, S, 3) uint8.
         appearances
-            A person is drawn from so many whose proportions are most like the pose's.
+            The person is drawn at random from this many whose proportions are nearest to the pose's.
         behind
             How often a limb is behind the trunk.
         """
@@ -256,8 +256,9 @@ def _drawing_order(anatomy: Anatomy, behind: float, rng: np.random.Generator) ->
     back, front = (
         [chain for chain, is_hidden in zip(chains, hidden, strict=True) if is_hidden == side] for side in (1, 0)
     )
-    outward = [[part for chain in some for part in reversed(chain)] for some in (back, front)]
-    return [*outward[0], len(anatomy.limbs), *outward[1]]
+    inward = [[part for chain in some for part in reversed(chain)] for some in (back, front)]
+    trunk = len(anatomy.limbs)
+    return [*inward[0], trunk, *inward[1]]
 
 
 def _cut_out(image: np.ndarray, background: np.ndarray, pose: np.ndarray, anatomy: Anatomy) -> list[Part]:

@@ -74,6 +74,8 @@ def adapt(
     ------
     ConfigError
         If a layer, or a candidate for "auto", is beyond the generator's, or the generator has no pose for Γ to read.
+    DataError
+        If there are too few source poses, or no adapted pose is inside the image.
     CheckpointError
         If weights are missing, damaged or of other networks.
     """

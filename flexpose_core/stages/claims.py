@@ -12,7 +12,15 @@ import pandas as pd
 
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json, write_text
-from flexpose_core.measures.comparisons import Interval, claimed_range, judge, log_ratios, lower_pct, pair_intervals
+from flexpose_core.measures.comparisons import (
+    Interval,
+    Verdict,
+    claimed_range,
+    judge,
+    log_ratios,
+    lower_pct,
+    pair_intervals,
+)
 from flexpose_core.options.claims import ClaimOptions
 from flexpose_core.stages.tabulate import read_metrics
 
@@ -180,8 +188,6 @@ class Tested:
             interval, good, verdict = judge(self.ratios, claim.expects, claim.margin_pct / 100)
         else:
             interval, good, verdict = None, 0, "undecided"
-        if claim.strongest and verdict == "does not hold":
-            verdict = "undecided"
         pairs = self.pairs if self.seeds else []
         return {
             "claim": self.name,
@@ -194,10 +200,18 @@ class Tested:
             "as_claimed": good,
             "seeds": len(self.seeds),
             **_percents(interval),
-            "verdict": "undecided" if verdict == "holds" and (self.pair_is_missing or self.useless) else verdict,
+            "verdict": self._of_all(verdict),
             "cells": "; ".join(f"{first} : {second}" for first, second in pairs),
             "missing": self.lacks,
         }
+
+    def _of_all(self, judged: Verdict) -> Verdict:
+        """Return the claim's verdict: one on the best of several never fails to hold, and to hold needs all pairs."""
+        if judged == "does not hold" and self.claim.strongest:
+            return "undecided"
+        if judged == "holds" and (self.pair_is_missing or self.useless):
+            return "undecided"
+        return judged
 
     def pair_rows(self) -> list[dict[str, Any]]:
         """Return a row a pair, for reading: both cells' means and the pair's own effect."""

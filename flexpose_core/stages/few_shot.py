@@ -23,12 +23,12 @@ def enrich(
     skeleton: Skeleton,
     options: AdaptationOptions,
     seed: int,
-    *steps: int,
+    *keys: int,
 ) -> np.ndarray:
     """Return the guidance (E, K, 2), moved towards source poses (N, K, 2) if the options have an alignment."""
     if options.alignment is None or source is None:
         return guidance
-    return align(source, guidance, n_shots, skeleton, options.alignment, seeds.rng(seed, "adapt/alignment", *steps))
+    return align(source, guidance, n_shots, skeleton, options.alignment, seeds.rng(seed, "adapt/alignment", *keys))
 
 
 def pair(
@@ -38,15 +38,15 @@ def pair(
     width: int,
     seed: int,
     device: torch.device,
-    *steps: int,
+    *keys: int,
 ) -> Tensor:
     """Return the latent code (E, width), on the CPU, that stands for each guidance pose."""
     assigned = options.pairing == "assignment"
     pool = max(options.pool, len(guidance)) if assigned else len(guidance)
-    z = torch.randn(pool, width, generator=streams.torch_generator(seed, "adapt/pool", *steps))
+    z = torch.randn(pool, width, generator=streams.torch_generator(seed, "adapt/pool", *keys))
     if assigned:
         return z[torch.as_tensor(assigned_pairs(guidance, observed_joints(observer, z.to(device), None)))]
-    return z[torch.as_tensor(random_pairs(len(guidance), pool, seeds.rng(seed, "adapt/pairs", *steps)))]
+    return z[torch.as_tensor(random_pairs(len(guidance), pool, seeds.rng(seed, "adapt/pairs", *keys)))]
 
 
 def observed_joints(observer: Observer, z: Tensor, adapter: AnyAdapter | None) -> np.ndarray:

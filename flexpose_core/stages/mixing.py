@@ -11,14 +11,14 @@ from flexpose_core.skeletons import Skeleton
 
 
 def mix(
-    shots: np.ndarray, skeleton: Skeleton, options: GuidanceOptions, seed: int, stage: str, *steps: int
+    shots: np.ndarray, skeleton: Skeleton, options: GuidanceOptions, seed: int, stage: str, *keys: int
 ) -> tuple[np.ndarray, Symmetry]:
     """Return E poses mixed from the shots (M, K, 2), (E, K, 2) float32, and the symmetry that they were given.
 
-    What is drawn derives from (seed, STAGE/symmetry, steps) and (seed, STAGE/mixup, steps).
+    What is drawn derives from (seed, STAGE/symmetry, keys) and (seed, STAGE/mixup, keys).
     """
     symmetry = options.symmetry
     if symmetry == "auto":
-        symmetry = choose_symmetry(shots, skeleton, options, seeds.rng(seed, f"{stage}/symmetry", *steps))
+        symmetry = choose_symmetry(shots, skeleton, options, seeds.rng(seed, f"{stage}/symmetry", *keys))
     mirrored = with_mirror_images(shots, symmetry, skeleton)
-    return pose_mixup(mirrored, skeleton, options, seeds.rng(seed, f"{stage}/mixup", *steps)), symmetry
+    return pose_mixup(mirrored, skeleton, options, seeds.rng(seed, f"{stage}/mixup", *keys)), symmetry

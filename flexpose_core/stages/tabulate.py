@@ -200,12 +200,16 @@ def beside_paper(table: pd.DataFrame, name: str, rows: Sequence[int | None]) -> 
     ------
     ConfigError
         If the paper has no numbered table of that name, or it lacks a row.
+    DataError
+        If a cell has not just one row, as where its seeds have annotation sets of different sizes.
     """
     check_paper_rows(name, rows)
+    if len(rows) != len(table):
+        raise DataError(f"{name}: expected a row a cell, {len(rows)}, to stand beside the paper's, found {len(table)}")
     printed = {row[0]: row[-2:] for row in PAPER_TABLES[name]}
-    missing = (np.nan, np.nan)
+    nothing = (np.nan, np.nan)
     figures = pd.DataFrame(
-        [missing if row is None else printed[row] for row in rows], columns=["paper_mse_pixel", "paper_pck"]
+        [nothing if row is None else printed[row] for row in rows], columns=["paper_mse_pixel", "paper_pck"]
     )
     return pd.concat([pd.DataFrame({"row": list(rows)}, dtype="Int64"), table, figures], axis=1)
 

@@ -187,9 +187,9 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def warmup_cosine(step: int, steps: int, warmup: int = 50) -> float:
-    """Return the factor on the learning rate: a linear rise, then half a cosine down to 1 %."""
-    return min(1.0, (step + 1) / warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+def warmup_cosine(step: int, steps: int, warmup: int = 50, last: float = 0.01) -> float:
+    """Return the factor on the learning rate: a linear rise, then half a cosine down to `last`."""
+    return min(1.0, (step + 1) / warmup) * (last + (1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def warmup_linear(step: int, steps: int, warmup: int = 50) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +15,7 @@ from flexpose_core.rendering.pictures import tile, to_uint8
 from flexpose_core.skeletons import Skeleton
 from flexpose_core.streams import StepRandom
 from flexpose_core.training.eager import Adam
-from flexpose_core.training.loop import set_learning_rate
+from flexpose_core.training.loop import set_learning_rate, warmup_cosine
 
 _BETAS = (0.9, 0.99)
 _WARMUP = 20
@@ -71,7 +69,9 @@ class AdaptationObjective:
         return self.options.pair_steps + self.options.energy_steps
 
     def step(self, step: int, random: StepRandom) -> dict[str, Tensor]:
-        set_learning_rate(self.optimiser, self.options.learning_rate * warm_cosine(step, self.steps))
+        set_learning_rate(
+            self.optimiser, self.options.learning_rate * warmup_cosine(step, self.steps, _WARMUP, last=0.0)
+        )
         if step < self.options.pair_steps:
             name, loss = "pairs", self._pair_loss(random)
         else:
@@ -122,11 +122,6 @@ def energy_distance(first: Tensor, second: Tensor) -> Tensor:
     mode = "donot_use_mm_for_euclid_dist"
     within = [torch.cdist(a, a, compute_mode=mode).sum() / (len(a) * (len(a) - 1)) for a in (x, y)]
     return 2 * torch.cdist(x, y, compute_mode=mode).mean() - within[0] - within[1]
-
-
-def warm_cosine(step: int, steps: int) -> float:
-    """Return the factor on the learning rate: a short linear rise, then half a cosine to 0."""
-    return min(1.0, (step + 1) / _WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def cache_features(observer: Observer, poses: Tensor) -> list[Tensor]:
