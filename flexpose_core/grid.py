@@ -197,7 +197,7 @@ class Grid:
         options = detector_in_use(self._detector(run), run.method)
         return plain({"options": options, **animation, "seed": run.seed, "supervision": run.method.supervision})
 
-    def cell_params(self, name: str) -> dict[str, Any]:
+    def run_params(self, name: str) -> dict[str, Any]:
         """Return what a metrics file says of its run."""
         run = self.run(name)
         adaptation, layers = run.method.adaptation, None
@@ -206,7 +206,7 @@ class Grid:
         cell = {**msgspec.to_builtins(run.cell), "layers": layers, "guidance": run.method.guidance}
         return plain({"name": run.cell_name, "cell": cell, "seed": run.seed})
 
-    def cell_config(self, name: str) -> dict[str, Any]:
+    def run_config(self, name: str) -> dict[str, Any]:
         """Return the least configuration in which a run is what it is here, all options written out; `load_config` takes it.
 
         The cell whose poses the run uses is in it too, as its name is in their path.

@@ -34,7 +34,7 @@ class Job:
 def facts(grid: Grid, name: str) -> dict[str, str]:
     """Return what a run is, in words."""
     run = grid.run(name)
-    layers, size = grid.cell_params(name)["cell"]["layers"], run.cell.annotation_set_size
+    layers, size = grid.run_params(name)["cell"]["layers"], run.cell.annotation_set_size
     told = {
         "Cell": run.cell_name,
         "Method": run.cell.method,

@@ -21,7 +21,7 @@ rule guide:
         mem_mb=memory(1000),
         runtime=10,
     params:
-        cell=lambda wildcards: GRID.guidance_params(wildcards.guidance),
+        job=lambda wildcards: GRID.guidance_params(wildcards.guidance),
         stamp=stamp("guide"),
     script:
         "../workflow_scripts/guide.py"
@@ -50,7 +50,7 @@ rule adapt:
         runtime=50,
         gpu=1,
     params:
-        cell=lambda wildcards: GRID.adaptation_params(wildcards.pose_set),
+        job=lambda wildcards: GRID.adaptation_params(wildcards.pose_set),
         stamp=stamp("adapt"),
         work="results/trainings/{pose_set}/adaptation",
     script:
@@ -74,7 +74,7 @@ rule sample:
         runtime=20,
         gpu=1,
     params:
-        cell=lambda wildcards: GRID.sample_params(wildcards.pose_set),
+        job=lambda wildcards: GRID.sample_params(wildcards.pose_set),
         stamp=stamp("sample"),
     script:
         "../workflow_scripts/sample.py"
@@ -117,7 +117,7 @@ rule compose:
         mem_mb=memory(1500),
         runtime=10,
     params:
-        cell=lambda wildcards: GRID.pose_set_params(wildcards.pose_set),
+        job=lambda wildcards: GRID.pose_set_params(wildcards.pose_set),
         stamp=composer_stamp,
     script:
         "../workflow_scripts/compose.py"
@@ -138,7 +138,7 @@ rule place:
         runtime=15,
         gpu=1,
     params:
-        cell=lambda wildcards: GRID.placing_params(wildcards.pose_set),
+        job=lambda wildcards: GRID.placing_params(wildcards.pose_set),
         stamp=placer_stamp,
     script:
         "../workflow_scripts/place.py"

@@ -42,7 +42,7 @@ wildcard_constraints:
     prior=r"[A-Za-z0-9.+_-]+",
     guidance=r"[A-Za-z0-9.+_-]+",
     pose_set=r"[A-Za-z0-9.+_-]+",
-    cell=r"[A-Za-z0-9.+_-]+",
+    run=r"[A-Za-z0-9.+_-]+",
     shard=r"\d+",
 
 
@@ -222,12 +222,12 @@ def composer_stamp(wildcards):
 
 def trainer_stamp(wildcards):
     """The code stamp of training a detector: editing how images are animated does not train the others again."""
-    return stage_stamp(GRID.run(wildcards.cell).method.trainer)
+    return stage_stamp(GRID.run(wildcards.run).method.trainer)
 
 
 def detector_inputs(wildcards):
     """What a cell's detector learns from; the shots where it sees their images."""
-    run = GRID.run(wildcards.cell)
+    run = GRID.run(wildcards.run)
     inputs = {
         "images": f"results/data/{run.cell.target}/train.h5",
         "poses": f"results/pose_sets/{run.pose_set}/poses.h5",
@@ -252,7 +252,7 @@ def measures_inputs(wildcards):
 
 def evaluation_inputs(wildcards):
     """What a cell's detector is evaluated on; the shots where its method has any."""
-    run = GRID.run(wildcards.cell)
+    run = GRID.run(wildcards.run)
     inputs = {split: f"results/data/{run.cell.target}/{split}.h5" for split in ("train", "val", "test")}
     inputs["poses"] = f"results/pose_sets/{run.pose_set}/poses.h5"
     if run.method.guidance:

@@ -16,7 +16,7 @@ rule convert:
         mem_mb=memory(1500),
         runtime=20,
     params:
-        cell=lambda wildcards: GRID.drawn_params(wildcards.dataset, wildcards.split),
+        job=lambda wildcards: GRID.drawn_params(wildcards.dataset, wildcards.split),
         stamp=reader_stamp,
     script:
         "../workflow_scripts/convert.py"
@@ -38,7 +38,7 @@ rule convert_shard:
         mem_mb=memory(2000),
         runtime=240,
     params:
-        cell=lambda wildcards: GRID.shard_params(wildcards.dataset, wildcards.split),
+        job=lambda wildcards: GRID.shard_params(wildcards.dataset, wildcards.split),
         shards=lambda wildcards: GRID.shards(wildcards.dataset),
         stamp=reader_stamp,
     script:
@@ -67,7 +67,7 @@ rule gather_shards:
         mem_mb=memory(1500),
         runtime=60,
     params:
-        cell=lambda wildcards: GRID.gather_params(wildcards.dataset, wildcards.split),
+        job=lambda wildcards: GRID.gather_params(wildcards.dataset, wildcards.split),
         stamp=stamp("convert"),
     script:
         "../workflow_scripts/gather_shards.py"

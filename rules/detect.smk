@@ -17,7 +17,7 @@ rule pretrain_eta:
         runtime=20,
         gpu=1,
     params:
-        cell=lambda wildcards: GRID.eta_params(wildcards.pose_set),
+        job=lambda wildcards: GRID.eta_params(wildcards.pose_set),
         stamp=stamp("train_detector"),
         work="results/trainings/{pose_set}/eta",
     script:
@@ -28,47 +28,47 @@ rule train_detector:
     input:
         unpack(detector_inputs),
     output:
-        "results/cells/{cell}/detector.safetensors",
+        "results/cells/{run}/detector.safetensors",
     log:
-        "results/logs/cells/{cell}_detector.log",
+        "results/logs/cells/{run}_detector.log",
     benchmark:
-        "results/benchmarks/train_detector/{cell}.tsv"
+        "results/benchmarks/train_detector/{run}.tsv"
     threads: 1
     resources:
         mem_mb=memory(2500),
         runtime=70,
         gpu=1,
     params:
-        cell=lambda wildcards: GRID.detector_params(wildcards.cell),
+        job=lambda wildcards: GRID.detector_params(wildcards.run),
         stamp=trainer_stamp,
-        work="results/trainings/{cell}/detector",
+        work="results/trainings/{run}/detector",
     script:
         "../workflow_scripts/train_detector.py"
 
 
 rule find_poses:
     input:
-        detector="results/cells/{cell}/detector.safetensors",
-        images=lambda wildcards: f"results/data/{GRID.run(wildcards.cell).cell.target}/train.h5",
+        detector="results/cells/{run}/detector.safetensors",
+        images=lambda wildcards: f"results/data/{GRID.run(wildcards.run).cell.target}/train.h5",
     output:
-        poses="results/cells/{cell}/found.h5",
+        poses="results/cells/{run}/found.h5",
         picture=report(
-            "results/cells/{cell}/found.png",
-            category="Cells",
+            "results/cells/{run}/found.png",
+            category="Runs",
             caption="../report/found.rst",
-            labels={"cell": "{cell}", "view": "training images"},
+            labels={"run": "{run}", "view": "training images"},
         ),
     log:
-        "results/logs/cells/{cell}_found.log",
+        "results/logs/cells/{run}_found.log",
     benchmark:
-        "results/benchmarks/find_poses/{cell}.tsv"
+        "results/benchmarks/find_poses/{run}.tsv"
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=15,
         gpu=1,
     params:
-        cell=lambda wildcards: GRID.finder_params(wildcards.cell),
+        job=lambda wildcards: GRID.finder_params(wildcards.run),
         stamp=stamp("find_poses"),
     script:
         "../workflow_scripts/find_poses.py"
@@ -97,27 +97,27 @@ rule measure_poses:
 rule evaluate:
     input:
         unpack(evaluation_inputs),
-        detector="results/cells/{cell}/detector.safetensors",
+        detector="results/cells/{run}/detector.safetensors",
     output:
-        metrics=ensure("results/cells/{cell}/metrics.json", non_empty=True),
+        metrics=ensure("results/cells/{run}/metrics.json", non_empty=True),
         picture=report(
-            "results/cells/{cell}/predictions.png",
-            category="Cells",
+            "results/cells/{run}/predictions.png",
+            category="Runs",
             caption="../report/predictions.rst",
-            labels={"cell": "{cell}", "view": "test images"},
+            labels={"run": "{run}", "view": "test images"},
         ),
     log:
-        "results/logs/cells/{cell}_evaluate.log",
+        "results/logs/cells/{run}_evaluate.log",
     benchmark:
-        "results/benchmarks/evaluate/{cell}.tsv"
+        "results/benchmarks/evaluate/{run}.tsv"
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=15,
         gpu=1,
     params:
-        cell=lambda wildcards: GRID.cell_params(wildcards.cell),
-        config=lambda wildcards: GRID.cell_config(wildcards.cell),
+        job=lambda wildcards: GRID.run_params(wildcards.run),
+        config=lambda wildcards: GRID.run_config(wildcards.run),
         stamp=stamp("evaluate"),
     script:
         "../workflow_scripts/evaluate.py"

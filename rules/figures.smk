@@ -70,7 +70,7 @@ rule figure4:
         mem_mb=memory(500),
         runtime=5,
     params:
-        cell=lambda wildcards: GRID.layer_params(there(ADAPTATION, GRID.layer_runs)),
+        job=lambda wildcards: GRID.layer_params(there(ADAPTATION, GRID.layer_runs)),
         missing=lambda wildcards: absent(ADAPTATION, GRID.layer_runs),
         stamp=stamp("figures"),
     script:
@@ -93,7 +93,7 @@ rule train_cycle_gan:
         runtime=120,
         gpu=1,
     params:
-        cell=GRID.painted_people_params(),
+        job=GRID.painted_people_params(),
         stamp=stamp("train_cycle_gan"),
         work="results/trainings/figure5/cycle_gan",
     script:
@@ -124,7 +124,7 @@ rule figure5:
         runtime=30,
         gpu=1,
     params:
-        cell=GRID.painted_people_params(),
+        job=GRID.painted_people_params(),
         stamp=stamp("image_figures"),
     script:
         "../workflow_scripts/figure5.py"
@@ -132,8 +132,8 @@ rule figure5:
 
 rule figure6:
     input:
-        detectors=expand("results/cells/{cell}/detector.safetensors", cell=GRID.first_runs_of_figure("figure6")),
-        metrics=expand("results/cells/{cell}/metrics.json", cell=GRID.first_runs_of_figure("figure6")),
+        detectors=expand("results/cells/{run}/detector.safetensors", run=GRID.first_runs_of_figure("figure6")),
+        metrics=expand("results/cells/{run}/metrics.json", run=GRID.first_runs_of_figure("figure6")),
         test=lambda wildcards: f"results/data/{GRID.run(GRID.first_runs_of_figure('figure6')[0]).cell.target}/test.h5",
     output:
         png=report(
@@ -177,7 +177,7 @@ rule animated:
         mem_mb=memory(1500),
         runtime=5,
     params:
-        cell=lambda wildcards: GRID.animation_params(),
+        job=lambda wildcards: GRID.animation_params(),
         stamp=stamp("animated_figure"),
     script:
         "../workflow_scripts/animated.py"

@@ -21,7 +21,7 @@ rule train_regressor:
         runtime=20,
         gpu=1,
     params:
-        cell=lambda wildcards: GRID.regressor_params(wildcards.prior),
+        job=lambda wildcards: GRID.regressor_params(wildcards.prior),
         stamp=stamp("train_regressor"),
         work="results/trainings/{prior}/regressor",
     script:
@@ -53,7 +53,7 @@ rule train_generator:
         runtime=40,
         gpu=1,
     params:
-        cell=lambda wildcards: GRID.generator_params(wildcards.prior),
+        job=lambda wildcards: GRID.generator_params(wildcards.prior),
         stamp=stamp("train_generator"),
         work="results/trainings/{prior}/generator",
     script:

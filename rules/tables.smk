@@ -21,8 +21,8 @@ rule table:
         mem_mb=memory(500),
         runtime=5,
     params:
-        cell=lambda wildcards: GRID.table_params(wildcards.table),
-        runs=lambda wildcards: [GRID.cell_params(run) for run in GRID.table_runs(wildcards.table)],
+        job=lambda wildcards: GRID.table_params(wildcards.table),
+        runs=lambda wildcards: [GRID.run_params(run) for run in GRID.table_runs(wildcards.table)],
         stamp=stamp("tabulate"),
     script:
         "../workflow_scripts/tabulate.py"
@@ -56,14 +56,14 @@ rule page:
 rule cards:
     input:
         metrics=lambda wildcards: files(METRICS, GRID.tabled_runs),
-        template=beside_snakefile("report/cell.html"),
+        template=beside_snakefile("report/run.html"),
     output:
         report(
             directory("results/cards"),
             patterns=["{card}.html"],
-            category="Cells",
+            category="Runs",
             caption="../report/cards.rst",
-            labels={"cell": "{card}", "view": "options and run times"},
+            labels={"run": "{card}", "view": "options and run times"},
         ),
     log:
         "results/logs/cards.log",
@@ -99,7 +99,7 @@ rule claims:
         mem_mb=memory(500),
         runtime=5,
     params:
-        cell=lambda wildcards: GRID.claims_params(there(ADAPTATION, GRID.claim_adaptations)),
+        job=lambda wildcards: GRID.claims_params(there(ADAPTATION, GRID.claim_adaptations)),
         stamp=stamp("claims"),
     script:
         "../workflow_scripts/claims.py"

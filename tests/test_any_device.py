@@ -102,7 +102,7 @@ def architecture_for(skeleton) -> DetectorArchitecture:
         joints=len(skeleton),
         size=16,
         image_widths=(4, 8, 8),
-        regressor_widths=(8, 8),
+        eta_widths=(8, 8),
         decoder_widths=(4, 8),
         discriminator_widths=(4, 8),
         symmetric=True,

@@ -111,7 +111,7 @@ def written(grid, tmp_path):
                 path = tmp_path / "benchmarks" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(f"{TIMES}{10 + place}.5\t0:00:10\t{100 + place}.25\t90\n")
-    cards(grid, files, tmp_path / "benchmarks", ROOT / "report/cell.html", tmp_path / "cards")
+    cards(grid, files, tmp_path / "benchmarks", ROOT / "report/run.html", tmp_path / "cards")
     return tmp_path
 
 
@@ -152,19 +152,19 @@ def test_a_page_tells_options_times_and_provenance(written, grid):
 
 
 def test_without_any_run_there_is_an_empty_folder(grid, tmp_path):
-    cards(grid, [], tmp_path / "benchmarks", ROOT / "report/cell.html", tmp_path / "cards")
+    cards(grid, [], tmp_path / "benchmarks", ROOT / "report/run.html", tmp_path / "cards")
     assert list((tmp_path / "cards").iterdir()) == []
 
 
 def test_odd_files_are_named(grid, tmp_path):
     path = write_run(tmp_path, "gone", "aligned", [], 0, 40.0, 30.0)
     with pytest.raises(ConfigError, match="found 'gone_s0'"):
-        cards(grid, [path], tmp_path, ROOT / "report/cell.html", tmp_path / "cards")
+        cards(grid, [path], tmp_path, ROOT / "report/run.html", tmp_path / "cards")
     path = write_run(tmp_path, "upright-aligned", "aligned", [], 0, 40.0, 30.0)
     (tmp_path / "train_detector").mkdir()
     (tmp_path / "train_detector/upright-aligned_s0.tsv").write_text("nothing\n")
     with pytest.raises(DataError, match=r"upright-aligned_s0\.tsv: expected Snakemake's benchmark"):
-        cards(grid, [path], tmp_path, ROOT / "report/cell.html", tmp_path / "cards")
+        cards(grid, [path], tmp_path, ROOT / "report/run.html", tmp_path / "cards")
 
 
 def test_times_are_told_in_what_they_take():

@@ -289,7 +289,7 @@ def test_wrong_claims_and_figures_are_named(change, message):
 
 def test_useless_pairs_do_not_hide_that_nothing_is_left(tmp_path):
     """a and b have no seed in common, c and d are useless: the claim has a row, and no pair in it."""
-    floor = {"test_floor": {"as_is": {"mse": 100.0}, "flip_aware": {"mse": 100.0}}}
+    floor = {"test_mean_pose": {"as_is": {"mse": 100.0}, "flip_aware": {"mse": 100.0}}}
     there = [("a", 0, 50.0), ("b", 1, 60.0), *((name, seed, 120.0) for name in "cd" for seed in range(2))]
     runs = [write_run(tmp_path, name, name, [], seed, value, value, more=floor) for name, seed, value in there]
     options = {"x": ClaimOptions(says="x", comparisons=(("a", "b"), ("c", "d")))}
@@ -306,7 +306,7 @@ def test_useless_pairs_do_not_hide_that_nothing_is_left(tmp_path):
 
 def test_which_of_two_useless_detectors_is_the_less_so_says_nothing(tmp_path):
     """Always answering the mean pose has 100: b and c are no better than by 10 %, a is; for d it has 800."""
-    floor = {"test_floor": {"as_is": {"mse": 100.0}, "flip_aware": {"mse": 100.0}}}
+    floor = {"test_mean_pose": {"as_is": {"mse": 100.0}, "flip_aware": {"mse": 100.0}}}
     figures = {"a": (60.0, 62.0), "b": (91.0, 92.0), "c": (140.0, 150.0), "d": (400.0, 430.0)}
     runs = [
         write_run(tmp_path, name, name, [], seed, value, value, more={} if name == "d" else floor)

@@ -185,7 +185,7 @@ def test_the_floor_is_the_variance_about_the_mean_pose(tmp_path, caches):
     written = _evaluate(caches, _run(caches, tmp_path), tmp_path)
     poses = load_cache(caches["images"]).poses.astype(float)
     expected = poses.var(axis=0).sum(-1).mean() * 128**2
-    assert written["test_floor"]["as_is"]["mse"] == pytest.approx(expected, rel=1e-5)
+    assert written["test_mean_pose"]["as_is"]["mse"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_stages_refuse_what_does_not_belong_together(tmp_path, caches):

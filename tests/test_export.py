@@ -34,7 +34,7 @@ RUN = "upright-everyday-direct_s1"
 DETECTOR = {
     "size": 16,
     "image_widths": [4, 8],
-    "regressor_widths": [8, 8],
+    "eta_widths": [8, 8],
     "decoder_widths": [4, 8],
     "discriminator_widths": [4, 8],
     "eta": {"steps": 2, "batch": 4},
@@ -76,8 +76,8 @@ def results(tmp_path_factory):
     )
     inputs = {"pose_set": pose_set / "poses.h5", **target, "shots": results / f"guidance/{run.guidance}/shots.h5"}
     outputs = {"out_metrics": cell / "metrics.json", "out_picture": cell / "predictions.png"}
-    evaluate(options, grid.cell_params(RUN), detector, **inputs, **outputs)
-    state_origin(cell / "metrics.json", "a stamp", grid.cell_config(RUN), 1)
+    evaluate(options, grid.run_params(RUN), detector, **inputs, **outputs)
+    state_origin(cell / "metrics.json", "a stamp", grid.run_config(RUN), 1)
     return results
 
 
@@ -224,9 +224,7 @@ def test_a_cell_is_planned_anew_from_its_options_alone(results, tmp_path, monkey
     monkeypatch.setattr(subprocess, "run", planned)
     assert replay.retrain(stated, tmp_path, 2) == stated
     options = json.loads((tmp_path / "config.json").read_text())
-    assert Grid(load_config(options)).cell_params(RUN) == Grid(load_config(stated["origin"]["options"])).cell_params(
-        RUN
-    )
+    assert Grid(load_config(options)).run_params(RUN) == Grid(load_config(stated["origin"]["options"])).run_params(RUN)
 
 
 def test_paths_of_a_cell_made_anew_start_from_where_they_did(tmp_path, monkeypatch):

@@ -110,7 +110,7 @@ def test_experiments_have_the_pairs_of_the_baselines():
     assert {cell.method for cell in config.cells.values()} == set(config.methods)
     # What is laid over the default makes none of its cells anew.
     before, after = Grid(usual), Grid(config)
-    for function in ("cell_config", "cell_params", "detector_params"):
+    for function in ("run_config", "run_params", "detector_params"):
         assert all(getattr(before, function)(name) == getattr(after, function)(name) for name in before.runs)
 
 
@@ -181,7 +181,7 @@ def test_runs_with_labels_share_poses_also_if_no_run_is_without():
         "flexpose-animated": "own-flexpose-animated_s0",
     }
     assert grid.adaptation_params("own-flexpose-pairs_s0")["options"]["pairing"] == "assignment"
-    alone = Grid(load_config(grid.cell_config("own-flexpose-renewed_s0")))
+    alone = Grid(load_config(grid.run_config("own-flexpose-renewed_s0")))
     assert alone.run("own-flexpose-renewed_s0").pose_set == "own-flexpose-pairs_s0"
     # Whose poses they are is then for all to see.
     raw["cells"]["own-flexpose"] = {**cell, "method": "flexpose"}
@@ -253,7 +253,7 @@ def test_metrics_say_what_may_change():
         "upright-everyday-direct": None,
     }
     for name, expected in layers.items():
-        assert grid.cell_params(f"{name}_s0")["cell"]["layers"] == expected
+        assert grid.run_params(f"{name}_s0")["cell"]["layers"] == expected
 
 
 def test_a_choice_of_layers_depends_on_how_the_shots_are_enriched_and_no_other_adaptation_does():
@@ -338,12 +338,12 @@ def test_a_cells_own_configuration_makes_the_same_jobs(others):
     raw["seeds"] = 2
     grid = Grid(load_config(raw))
     for name, run in grid.runs.items():
-        alone = Grid(load_config(json.loads(json.dumps(grid.cell_config(name)))))
+        alone = Grid(load_config(json.loads(json.dumps(grid.run_config(name)))))
         own = alone.run(name)
         assert (own.pose_set, own.cell, own.method, own.seed) == (run.pose_set, run.cell, run.method, run.seed)
         assert own.chooser == run.chooser
         jobs = {
-            "cell_params": name,
+            "run_params": name,
             "detector_params": name,
             "eta_params": run.pose_set,
             "pose_set_params": run.pose_set,
@@ -399,7 +399,7 @@ def test_a_cells_own_configuration_leaves_out_what_it_does_not_depend_on():
     raw["generator"] = {"distillation": {"steps": 7}}
     raw["datasets"]["studio"]["n_poses"] += 1
     after = Grid(load_config(raw))
-    changed = {name for name in before.runs if before.cell_config(name) != after.cell_config(name)}
+    changed = {name for name in before.runs if before.run_config(name) != after.run_config(name)}
     assert "upright-everyday-flexpose_s0" in changed
     assert "upright-studio-direct_s0" in changed
     assert not changed & {"upright-aligned_s0", "upright-everyday-direct_s0", "upright-mixup_s0"}
@@ -424,7 +424,7 @@ def test_options_of_animating_count_for_those_that_animate_so(option, supervisio
     if "placed" in option.get("renewal", ()):
         expected = {name for name in expected if before.runs[name].sources}
     assert expected
-    for function in ("detector_params", "cell_config"):
+    for function in ("detector_params", "run_config"):
         changed = {name for name in before.runs if getattr(before, function)(name) != getattr(after, function)(name)}
         assert changed == expected, function
     shown = before.animation_params() != after.animation_params()
@@ -494,9 +494,9 @@ def test_seeds_may_begin_where_others_ended():
     assert set(others.runs) < set(both.runs)
     assert {run.seed for run in others.runs.values()} == {3, 4, 5}
     for name in ("upright-studio-flexpose_s4", "upright-aligned_s4"):
-        assert others.cell_params(name) == both.cell_params(name)
+        assert others.run_params(name) == both.run_params(name)
         assert others.detector_params(name) == both.detector_params(name)
-        own, poses = Grid(load_config(both.cell_config(name))), both.runs[name].pose_set
+        own, poses = Grid(load_config(both.run_config(name))), both.runs[name].pose_set
         for params in ("pose_set_params", "eta_params"):
             expected = getattr(both, params)(poses)
             assert getattr(others, params)(poses) == getattr(own, params)(poses) == expected

@@ -27,7 +27,7 @@ PCK = {"0.05": 0.125, "0.1": 0.25, "0.2": 0.5}
 
 
 def write_detector(path, skeleton=BODY15, seed=0, contrast="none"):
-    widths = dict.fromkeys(("image_widths", "regressor_widths", "decoder_widths", "discriminator_widths"), (8, 12))
+    widths = dict.fromkeys(("image_widths", "eta_widths", "decoder_widths", "discriminator_widths"), (8, 12))
     options = DetectorOptions(size=16, contrast=contrast, **widths)
     architecture = options.architecture(len(skeleton))
     phi = untrained(ImageToSkeleton, architecture, seed, "phi", CPU)
@@ -69,7 +69,7 @@ def test_painted_people_are_measured_against_the_poses_asked_for(tmp_path, paint
     assert found["painted"]["flip_aware"]["mse"] == pytest.approx(2 * 9, rel=1e-4)
     assert found["real"] == read_json(painted[5])["test"]
     visible = [np.ones(poses.shape[:2], np.uint8) for poses in (others, asked)]
-    assert found["floor"] == mean_pose_floor(others, visible[0], asked, visible[1], BODY15)
+    assert found["mean_pose"] == mean_pose_floor(others, visible[0], asked, visible[1], BODY15)
     for words in (image_figures.ASKED, image_figures.PAINTED, image_figures.FOUND, "MSE 18.0 px²", "1,234 images"):
         assert words in text
     # The detector is given pictures of its own size before the backgrounds that they were painted before.

@@ -39,7 +39,7 @@ from flexpose_core.training.log import read_scalars
 from flexpose_core.training.resuming import Checkpoints
 
 GENERATOR = small_generator()
-DETECTOR = DetectorArchitecture(joints=15, size=16, image_widths=(4, 4), regressor_widths=(4, 4), decoder_widths=(4, 4))
+DETECTOR = DetectorArchitecture(joints=15, size=16, image_widths=(4, 4), eta_widths=(4, 4), decoder_widths=(4, 4))
 REGRESSOR = RegressorArchitecture(skeleton="body15", channels=1, resolution=16, width=4)
 
 
@@ -151,7 +151,7 @@ def write_metrics(path):
             "seed": 0,
             "annotation_set_size": 5,
             "test": {"flip_aware": score},
-            "test_floor": {},
+            "test_mean_pose": {},
         },
     )
 

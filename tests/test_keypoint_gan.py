@@ -39,7 +39,7 @@ NETWORKS = {
 SMALL = {
     "size": 16,
     "image_widths": (4, 8, 8),
-    "regressor_widths": (8, 8),
+    "eta_widths": (8, 8),
     "decoder_widths": (4, 8),
     "discriminator_widths": (4, 8),
 }
@@ -235,7 +235,7 @@ def test_the_average_is_the_exponential_one():
 def test_eta_learns_to_read_drawings():
     poses = small_poses(4)
     options = EtaOptions(steps=120, batch=8, jitter=0.0, noise=0.0, own_labels=1.0)
-    architecture = DetectorArchitecture(joints=len(BODY15), size=16, regressor_widths=(16, 32, 32))
+    architecture = DetectorArchitecture(joints=len(BODY15), size=16, eta_widths=(16, 32, 32))
     objective = EtaObjective(
         untrained(SkeletonToKeypoints, architecture, 0, "eta", CPU), PosePrior(poses, BODY15, CPU), 16, options
     )

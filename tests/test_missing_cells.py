@@ -29,7 +29,7 @@ def with_a_failing_cell(project):
             "seed": 0,
             "annotation_set_size": 200,
             "test": metrics(40.0, 30.0),
-            "test_floor": metrics(90.0, 80.0),
+            "test_mean_pose": metrics(90.0, 80.0),
         },
     )
     write_png(project.folder / "results/cells/upright-aligned_s0/predictions.png", np.zeros((8, 8, 3), np.uint8))
@@ -89,7 +89,7 @@ def test_the_report_opens_offline(project, with_a_failing_cell, browser):
     page, requests = context.new_page(), []
     page.on("request", lambda request: requests.append(request.url))
     page.goto((project.folder / "results/report.html").as_uri())
-    page.get_by_text("Cells", exact=True).first.click()
+    page.get_by_text("Runs", exact=True).first.click()
     for text in ("upright-aligned_s0", "options and run times"):
         page.get_by_text(text).first.wait_for(state="visible")
     context.close()

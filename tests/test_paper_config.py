@@ -97,7 +97,7 @@ def tiny(roots):
         "detector": {
             "size": 32,
             "image_widths": [8, 8],
-            "regressor_widths": [8, 8],
+            "eta_widths": [8, 8],
             "decoder_widths": [8, 8],
             "discriminator_widths": [8, 8],
             "eta": fast,

@@ -213,7 +213,7 @@ def test_phi_and_eta_learn_from_sketches_beside():
         ("reconstruction_weight", "adversarial_weight", "consistency_weight", "drawn_weight", "estimated_weight"), 0.0
     )
     prior, networks = somewhere(), {name: built(name) for name in NETWORKS}
-    options = KeypointGanOptions(steps=250, batch=2, learning_rate=4e-3, regressor_learning_rate=4e-3, **nothing)
+    options = KeypointGanOptions(steps=250, batch=2, learning_rate=4e-3, eta_learning_rate=4e-3, **nothing)
     objective = KeypointGanObjective(
         **networks, frames=frames(), prior=prior, size=16, options=options, sketches=SketchOptions(weight=5, share=0.9)
     )

@@ -275,7 +275,7 @@ def pose_gan(rate, steps):
 
 def eta(rate, steps):
     poses = np.random.default_rng(0).random((16, len(BODY15), 2), np.float32)
-    architecture = DetectorArchitecture(joints=len(BODY15), size=16, regressor_widths=(8, 8))
+    architecture = DetectorArchitecture(joints=len(BODY15), size=16, eta_widths=(8, 8))
     network = untrained(SkeletonToKeypoints, architecture, 0, "eta", CPU)
     return EtaObjective(
         network, PosePrior(poses, BODY15, CPU), 16, EtaOptions(steps=steps, batch=4, learning_rate=rate), False

@@ -122,7 +122,7 @@ class TestOutputs:
         folder = finished_project.folder / "results"
         found = json.loads((folder / "figures/figure5.json").read_text())
         cell = json.loads((folder / "cells/upright-everyday-flexpose_s0/metrics.json").read_text())
-        assert found["painted"]["samples"] == found["floor"]["samples"] == 30
+        assert found["painted"]["samples"] == found["mean_pose"]["samples"] == 30
         assert found["real"] == cell["test"]
 
     def test_the_page_to_explore_has_its_data(self, finished_project):

@@ -4,13 +4,13 @@ from flexpose_core.options.claims import ClaimOptions
 from flexpose_core.stages.claims import claims
 from flexpose_core.stages.reporting import reporting
 
-cell = snakemake.params.cell
+job = snakemake.params.job
 with reporting(snakemake.log[0], snakemake.threads):
     claims(
-        dict(msgspec.convert(cell["claims"], list[tuple[str, ClaimOptions]])),
+        dict(msgspec.convert(job["claims"], list[tuple[str, ClaimOptions]])),
         snakemake.input.metrics,
-        dict(zip(snakemake.input.adaptations, map(tuple, cell["adaptations"]), strict=True)),
-        {measure: list(map(tuple, runs)) for measure, runs in cell["expected"].items()},
+        dict(zip(snakemake.input.adaptations, map(tuple, job["adaptations"]), strict=True)),
+        {measure: list(map(tuple, runs)) for measure, runs in job["expected"].items()},
         snakemake.output.csv,
         snakemake.output.markdown,
     )

@@ -6,18 +6,18 @@ from flexpose_core.stages.compose_baseline import compose_baseline
 from flexpose_core.stages.compose_chosen import compose_chosen
 from flexpose_core.stages.reporting import reporting
 
-cell = snakemake.params.cell
+job = snakemake.params.job
 with reporting(snakemake.log[0], snakemake.threads):
-    given, size, take_all, out = snakemake.input, cell["size"], cell["take_all_if_short"], snakemake.output[0]
-    if cell["poses"] == "target":
-        compose_target(given.target, size, take_all, cell["seed"], out)
-    elif cell["poses"] == "source":
-        compose_source(given.sources, given.mixup, size, take_all, cell["seed"], out)
-    elif cell["poses"] == "adapted":
+    given, size, take_all, out = snakemake.input, job["size"], job["take_all_if_short"], snakemake.output[0]
+    if job["poses"] == "target":
+        compose_target(given.target, size, take_all, job["seed"], out)
+    elif job["poses"] == "source":
+        compose_source(given.sources, given.mixup, size, take_all, job["seed"], out)
+    elif job["poses"] == "adapted":
         compose_adapted(given.samples, given.mixup, size, given.get("sources"), out)
-    elif cell["poses"] == "chosen":
-        compose_chosen(given.pool, given.found, given.mixup, size, cell["seed"], out)
+    elif job["poses"] == "chosen":
+        compose_chosen(given.pool, given.found, given.mixup, size, job["seed"], out)
     else:
-        options = msgspec.convert(cell["options"], BaselineOptions)
+        options = msgspec.convert(job["options"], BaselineOptions)
         shots, mixup = given.get("shots"), given.get("mixup")
-        compose_baseline(options, given.get("sources", []), shots, mixup, size, take_all, cell["seed"], out)
+        compose_baseline(options, given.get("sources", []), shots, mixup, size, take_all, job["seed"], out)

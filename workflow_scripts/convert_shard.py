@@ -6,7 +6,7 @@ from flexpose_core.stages.reporting import reporting
 
 with reporting(snakemake.log[0], snakemake.threads):
     convert_shard(
-        msgspec.convert(snakemake.params.cell["options"], DatasetOptions),
+        msgspec.convert(snakemake.params.job["options"], DatasetOptions),
         snakemake.wildcards.split,
         shard=int(snakemake.wildcards.shard),
         shards=snakemake.params.shards,

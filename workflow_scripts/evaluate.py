@@ -7,7 +7,7 @@ from flexpose_core.stages.reporting import reporting, state_origin
 with reporting(snakemake.log[0], snakemake.threads):
     evaluate(
         msgspec.convert(snakemake.params.config["detector"], DetectorOptions),
-        snakemake.params.cell,
+        snakemake.params.job,
         snakemake.input.detector,
         snakemake.input.poses,
         snakemake.input.train,
@@ -20,5 +20,5 @@ with reporting(snakemake.log[0], snakemake.threads):
         snakemake.input.get("measures", []),
     )
     state_origin(
-        snakemake.output.metrics, snakemake.params.stamp, snakemake.params.config, snakemake.params.cell["seed"]
+        snakemake.output.metrics, snakemake.params.stamp, snakemake.params.config, snakemake.params.job["seed"]
     )

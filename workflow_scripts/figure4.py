@@ -4,7 +4,7 @@ from flexpose_core.stages.reporting import reporting
 with reporting(snakemake.log[0], snakemake.threads):
     draw_layer_losses(
         snakemake.input,
-        snakemake.params.cell["layers"],
+        snakemake.params.job["layers"],
         snakemake.output.png,
         snakemake.output.svg,
         snakemake.params.missing,

@@ -4,13 +4,13 @@ from flexpose_core.options.adaptation import GuidanceOptions
 from flexpose_core.stages.guide import guide
 from flexpose_core.stages.reporting import reporting
 
-cell = snakemake.params.cell
+job = snakemake.params.job
 with reporting(snakemake.log[0], snakemake.threads):
     guide(
-        msgspec.convert(cell["options"], GuidanceOptions),
+        msgspec.convert(job["options"], GuidanceOptions),
         snakemake.input[0],
-        cell["shots"],
-        cell["seed"],
+        job["shots"],
+        job["seed"],
         snakemake.output.shots,
         snakemake.output.mixup,
     )

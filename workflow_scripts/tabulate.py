@@ -1,15 +1,15 @@
 from flexpose_core.stages.reporting import reporting
 from flexpose_core.stages.tabulate import tabulate
 
-cell = snakemake.params.cell
+job = snakemake.params.job
 with reporting(snakemake.log[0], snakemake.threads):
     tabulate(
         snakemake.wildcards.table,
-        cell["kind"],
+        job["kind"],
         snakemake.params.runs,
         snakemake.input,
-        cell["pck_rho"],
-        cell["paper_rows"],
+        job["pck_rho"],
+        job["paper_rows"],
         snakemake.output.csv,
         snakemake.output.markdown,
     )

@@ -6,12 +6,12 @@ from flexpose_core.stages.reporting import reporting
 from flexpose_core.stages.train_animated import train_animated
 from flexpose_core.stages.train_detector import train_detector
 
-cell, files = snakemake.params.cell, snakemake.input
-options, seed = msgspec.convert(cell["options"], DetectorOptions), cell["seed"]
+job, files = snakemake.params.job, snakemake.input
+options, seed = msgspec.convert(job["options"], DetectorOptions), job["seed"]
 work, out = snakemake.params.work, snakemake.output[0]
 with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
-    if "animation" in cell:
-        animation, renewed = msgspec.convert(cell["animation"], AnimationOptions), cell["supervision"] == "renewed"
+    if "animation" in job:
+        animation, renewed = msgspec.convert(job["animation"], AnimationOptions), job["supervision"] == "renewed"
         placed = files.get("placed") or None
         train_animated(
             options,
@@ -29,5 +29,5 @@ with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
     else:
         shots = files.get("shots") or None
         train_detector(
-            options, files.images, files.poses, files.eta, out, seed, work, supervision=cell["supervision"], shots=shots
+            options, files.images, files.poses, files.eta, out, seed, work, supervision=job["supervision"], shots=shots
         )

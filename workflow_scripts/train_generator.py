@@ -4,11 +4,11 @@ from flexpose_core.options.generator import GeneratorOptions
 from flexpose_core.stages.reporting import reporting, state_origin
 from flexpose_core.stages.train_generator import train_generator
 
-cell = snakemake.params.cell
+job = snakemake.params.job
 with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
     train_generator(
-        msgspec.convert(cell["options"], GeneratorOptions),
-        cell["channels"],
+        msgspec.convert(job["options"], GeneratorOptions),
+        job["channels"],
         snakemake.input.train,
         snakemake.input.val,
         snakemake.input.regressor,
@@ -19,4 +19,4 @@ with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
         work=snakemake.params.work,
         out_discriminator=snakemake.output.discriminator,
     )
-    state_origin(snakemake.output.metrics, snakemake.params.stamp, cell, seed=0)
+    state_origin(snakemake.output.metrics, snakemake.params.stamp, job, seed=0)

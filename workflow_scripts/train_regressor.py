@@ -4,11 +4,11 @@ from flexpose_core.options.generator import RegressorOptions
 from flexpose_core.stages.reporting import reporting, state_origin
 from flexpose_core.stages.train_regressor import train_regressor
 
-cell = snakemake.params.cell
+job = snakemake.params.job
 with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
     train_regressor(
-        msgspec.convert(cell["options"], RegressorOptions),
-        cell["channels"],
+        msgspec.convert(job["options"], RegressorOptions),
+        job["channels"],
         snakemake.input.train,
         snakemake.input.val,
         snakemake.output.weights,
@@ -16,4 +16,4 @@ with reporting(snakemake.log[0], snakemake.threads, snakemake.params.work):
         seed=0,
         work=snakemake.params.work,
     )
-    state_origin(snakemake.output.metrics, snakemake.params.stamp, cell, seed=0)
+    state_origin(snakemake.output.metrics, snakemake.params.stamp, job, seed=0)

@@ -118,7 +118,7 @@ class SkeletonToKeypoints(nn.Module):
 
     def __init__(self, architecture: DetectorArchitecture) -> None:
         super().__init__()
-        self.net = UNet(1, architecture.joints, architecture.regressor_widths, half=True)
+        self.net = UNet(1, architecture.joints, architecture.eta_widths, half=True)
         self.apply(_initialise)
 
     def forward(self, skeleton_image: Tensor) -> Tensor:

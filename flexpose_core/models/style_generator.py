@@ -24,7 +24,7 @@ from flexpose_core.models.convolution import EqualisedConvolution, EqualisedLine
 from flexpose_core.options.generator import COARSEST, LAYERS_PER_RESOLUTION, GeneratorArchitecture
 from flexpose_core.skeletons import skeleton_named
 
-__all__ = ["KIND", "GeneratorArchitecture", "MappingNetwork", "StyleGenerator", "Transfer", "fourier_features"]
+__all__ = ["KIND", "Adapter", "GeneratorArchitecture", "MappingNetwork", "StyleGenerator", "fourier_features"]
 
 KIND = "style_generator"
 # The pose network's last layer counts in these units from the image's centre, so that its numbers have about unit variance.
@@ -37,8 +37,8 @@ _MAPPING_RATE = 0.01
 _TINY = 1e-8
 
 
-class Transfer(Protocol):
-    """τ (Eq. 4 and 6): what `StyleGenerator` asks of it; layers are counted from 1."""
+class Adapter(Protocol):
+    """τ (Eq. 4 and 6) or another adapter: what `StyleGenerator` asks of it; layers are counted from 1."""
 
     def mapping(self, layer: int, hidden: Tensor) -> Tensor:
         """Transform the (B, width) output of layer `layer` of the mapping network."""
@@ -78,7 +78,7 @@ class MappingNetwork(nn.Module):
         )
         self.width_of_w = 2 * self.octaves * widths[-1] if self.kind == "pose" else widths[-1]
 
-    def hidden(self, z: Tensor, transfer: Transfer | None) -> Tensor:
+    def hidden(self, z: Tensor, adapter: Adapter | None) -> Tensor:
         """Return the output of the last layer, each layer's output given to τ."""
         # In full precision also under autocast: a pose's coordinates would be multiples of 1/256, half a pixel of 128.
         with torch.autocast(z.device.type, enabled=False):
@@ -89,22 +89,22 @@ class MappingNetwork(nn.Module):
                     hidden = F.leaky_relu(hidden, _SLOPE)
                     if self.kind == "mlp":
                         hidden = hidden * _GAIN
-                if transfer is not None:
-                    hidden = transfer.mapping(number, hidden)
+                if adapter is not None:
+                    hidden = adapter.mapping(number, hidden)
         return hidden
 
-    def pose(self, z: Tensor, transfer: Transfer | None = None) -> Tensor:
+    def pose(self, z: Tensor, adapter: Adapter | None = None) -> Tensor:
         """Return the pose (B, K, 2) in 0..1 that z stands for; kind "pose" only."""
         if self.kind != "pose":
             raise ConfigError(f"generator: expected a mapping network of kind 'pose', found {self.kind!r}")
-        return (self.hidden(z, transfer) * POSE_UNIT + POSE_CENTRE).unflatten(1, (self.joints, 2))
+        return (self.hidden(z, adapter) * POSE_UNIT + POSE_CENTRE).unflatten(1, (self.joints, 2))
 
     def encode(self, poses: Tensor) -> Tensor:
         """Return w of given poses (B, K, 2); kind "pose" only."""
         return fourier_features(poses.flatten(1), self.octaves)
 
-    def forward(self, z: Tensor, transfer: Transfer | None = None) -> Tensor:
-        return self.encode(self.pose(z, transfer)) if self.kind == "pose" else self.hidden(z, transfer)
+    def forward(self, z: Tensor, adapter: Adapter | None = None) -> Tensor:
+        return self.encode(self.pose(z, adapter)) if self.kind == "pose" else self.hidden(z, adapter)
 
 
 class StyledConvolution(nn.Module):
@@ -184,21 +184,21 @@ class StyleGenerator(nn.Module):
         )
         self.to_image = nn.ModuleList(nn.Conv2d(width, architecture.channels, 1) for width in widths)
 
-    def map(self, z: Tensor, transfer: Transfer | None = None) -> Tensor:
+    def map(self, z: Tensor, adapter: Adapter | None = None) -> Tensor:
         """Return w = f(z), (B, width of w), of latent codes (B, latent_width)."""
-        return self.f(z, transfer)
+        return self.f(z, adapter)
 
-    def pose(self, z: Tensor, transfer: Transfer | None = None) -> Tensor:
+    def pose(self, z: Tensor, adapter: Adapter | None = None) -> Tensor:
         """Return the pose (B, K, 2) in 0..1 that f gives z; kind "pose" only, else ConfigError."""
-        return self.f.pose(z, transfer)
+        return self.f.pose(z, adapter)
 
-    def styles(self, w: Tensor, transfer: Transfer | None = None) -> list[Tensor]:
+    def styles(self, w: Tensor, adapter: Adapter | None = None) -> list[Tensor]:
         """Return the style codes τ_l(A_l(w)), one (B, style_widths[l - 1]) a layer."""
         # In full precision also under autocast, or the small steps that τ leaves I by would be lost to rounding.
         with torch.autocast(w.device.type, enabled=False):
             codes = [affine(w) for affine in self.affines]
-            if transfer is not None:
-                codes = [transfer.style(layer, code, w) for layer, code in enumerate(codes, start=1)]
+            if adapter is not None:
+                codes = [adapter.style(layer, code, w) for layer, code in enumerate(codes, start=1)]
         return codes
 
     def synthesize(self, styles: list[Tensor]) -> Tensor:
@@ -226,6 +226,6 @@ class StyleGenerator(nn.Module):
         """Return images φ(A(w)) of given poses (B, K, 2) in 0..1; kind "pose" only."""
         return self.synthesize(self.styles(self.f.encode(poses)))
 
-    def forward(self, z: Tensor, transfer: Transfer | None = None) -> Tensor:
-        """Return images g(z); with `transfer`, of the target domain: φ(τ(A(f(z)))) (Eq. 4)."""
-        return self.synthesize(self.styles(self.map(z, transfer), transfer))
+    def forward(self, z: Tensor, adapter: Adapter | None = None) -> Tensor:
+        """Return images g(z); with `adapter`, of the target domain: φ(τ(A(f(z)))) (Eq. 4)."""
+        return self.synthesize(self.styles(self.map(z, adapter), adapter))

@@ -29,7 +29,7 @@ class DetectorArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     joints: Annotated[int, Meta(ge=1)]
     size: Annotated[int, Meta(ge=16)] = 32
     image_widths: Widths = (16, 32, 64, 96)
-    regressor_widths: Widths = (24, 48, 96)
+    eta_widths: Widths = (24, 48, 96)
     decoder_widths: Widths = (16, 32, 64, 96)
     discriminator_widths: Widths = (24, 48, 96)
     contrast: Contrast = "none"
@@ -39,7 +39,7 @@ class DetectorArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         """Raise ConfigError if the size cannot be halved as often as the widths ask."""
         halvings = {
             "image_widths": len(self.image_widths) - 1,
-            "regressor_widths": len(self.regressor_widths),
+            "eta_widths": len(self.eta_widths),
             "decoder_widths": len(self.decoder_widths) - 1,
             "discriminator_widths": len(self.discriminator_widths),
         }
@@ -67,7 +67,7 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     `final_adversarial_share` is what is left of `adversarial_weight` at the last step, falling geometrically; 1 keeps it. For
     `local_share` of the steps Φ sees what is near each pixel alone, and the rest then fades in over as much as `FADE` of them;
-    0 shows it all from the start. (A Φ of two levels sees no farther.) `regressor_learning_rate` is η's; `drawn_weight` and
+    0 shows it all from the start. (A Φ of two levels sees no farther.) `eta_learning_rate` is η's; `drawn_weight` and
     `estimated_weight` are of its error on drawings of the poses and of its redrawings of Φ's skeleton images; `own_labels` as in
     `objectives.eta.keypoint_error`; `clip_norm` is the largest norm of gradients; `average_decay` is the kept average's over steps.
     """
@@ -75,7 +75,7 @@ class KeypointGanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     steps: Count = 1100
     batch: Count = 16
     learning_rate: Positive = 1e-3
-    regressor_learning_rate: Positive = 3e-4
+    eta_learning_rate: Positive = 3e-4
     reconstruction_weight: NotNegative = 10.0
     reconstruction_error: Literal["absolute", "squared"] = "absolute"
     adversarial_weight: NotNegative = 1.0
@@ -145,7 +145,7 @@ class DetectorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     size: int = 32
     image_widths: Widths = (16, 32, 64, 96)
-    regressor_widths: Widths = (24, 48, 96)
+    eta_widths: Widths = (24, 48, 96)
     decoder_widths: Widths = (16, 32, 64, 96)
     discriminator_widths: Widths = (24, 48, 96)
     contrast: Contrast = "none"
@@ -163,7 +163,7 @@ class DetectorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             joints=joints,
             size=self.size,
             image_widths=self.image_widths,
-            regressor_widths=self.regressor_widths,
+            eta_widths=self.eta_widths,
             decoder_widths=self.decoder_widths,
             discriminator_widths=self.discriminator_widths,
             contrast=self.contrast,

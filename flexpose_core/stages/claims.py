@@ -245,7 +245,7 @@ def detection_figures(files: Sequence[Path]) -> Figures:
 def detection_floors(files: Sequence[Path]) -> dict[str, float]:
     """Return the flip-aware MSE-Pixel, in px², of always answering the mean training pose, of each cell."""
     entries = map(read_metrics, files)
-    return {entry["name"]: entry["test_floor"]["flip_aware"]["mse"] for entry in entries}
+    return {entry["name"]: entry["test_mean_pose"]["flip_aware"]["mse"] for entry in entries}
 
 
 def adaptation_figures(files: Mapping[Path, tuple[str, int]]) -> Figures:

@@ -48,7 +48,7 @@ def evaluate(
 ) -> None:
     """Write a cell's metrics on both splits, and a picture of test samples: predicted joints beside the true ones.
 
-    Choices are made on `val`; tables are drawn from `test`. `test_floor` is what always answering the mean pose of `train`
+    Choices are made on `val`; tables are drawn from `test`. `test_mean_pose` is what always answering the mean pose of `train`
     gives: a detector must beat it to make sense. `annotation_set_missing` is how many poses fewer than asked for the annotation
     set has. `distribution` compares the annotation set with the validation poses, and `distribution_floor` the target's own
     training poses: real against real. `arithmetic` is what the detector was trained with
@@ -90,7 +90,7 @@ def evaluate(
         frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
         predicted = predict(detector, frames, device)
         metrics[name] = detection_metrics(predicted, split.poses, split.visibility, split.skeleton)
-        metrics[f"{name}_floor"] = mean_pose_floor(
+        metrics[f"{name}_mean_pose"] = mean_pose_floor(
             reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton
         )
     metrics |= read_parts(measures) if measures else gathered([measured(pose_set, train, val, shots)], str(pose_set))

@@ -51,7 +51,7 @@ def draw_painted_people(
 
     The poses are some that CycleGAN's training has not seen, and the people stand before backgrounds of the test split, drawn
     at random, which the detector is given as it is those of real images. The metrics file has, each as `detection_metrics`
-    gives it, "painted"; "real", what the cell's metrics say of the same detector on test images; "floor", always answering the
+    gives it, "painted"; "real", what the cell's metrics say of the same detector on test images; "mean_pose", always answering the
     mean of the poses that are not asked for.
 
     Raises
@@ -83,7 +83,7 @@ def draw_painted_people(
         "cell": of_cell["name"],
         "painted": detection_metrics(found_joints, poses, visible, own),
         "real": of_cell["test"],
-        "floor": mean_pose_floor(others, np.ones(others.shape[:2], np.uint8), poses, visible, own),
+        "mean_pose": mean_pose_floor(others, np.ones(others.shape[:2], np.uint8), poses, visible, own),
     }
     write_json(out_metrics, metrics)
 
@@ -94,7 +94,7 @@ def draw_painted_people(
     lines = [
         f"painted: {_in_words(metrics['painted'])}",
         f"real test images: {_in_words(metrics['real'])}",
-        f"always the mean pose: {_in_words(metrics['floor'])}",
+        f"always the mean pose: {_in_words(metrics['mean_pose'])}",
     ]
     _draw_rows(dict(zip((ASKED, PAINTED, FOUND), rows_shown, strict=True)), _PEOPLE_COLUMNS, lines, out_png, out_svg)
 

@@ -17,7 +17,7 @@ from flexpose_core.models import regressor as regressors
 from flexpose_core.models import style_generator as generators
 from flexpose_core.models.building import Network, channels_last
 from flexpose_core.models.regressor import Regressor, RegressorArchitecture
-from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator, Transfer
+from flexpose_core.models.style_generator import Adapter, GeneratorArchitecture, StyleGenerator
 from flexpose_core.options.adaptation import Joints
 from flexpose_core.rendering.differentiable import draw_lines
 from flexpose_core.skeletons import skeleton_named
@@ -71,13 +71,13 @@ def check_fit(generator: GeneratorArchitecture, regressor: RegressorArchitecture
 
 @torch.inference_mode()
 def generate(
-    generator: StyleGenerator, regressor: Regressor, z: Tensor, transfer: Transfer | None = None, mixed: bool = True
+    generator: StyleGenerator, regressor: Regressor, z: Tensor, adapter: Adapter | None = None, mixed: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Return images g(z) (N, C, S, S) and their joints β(g(z)) (N, K, 2), both float32, for latent codes (N, width)."""
     images, joints = [], []
     for chunk in z.split(CHUNK):
         with mixed_precision(z.device, mixed):
-            drawn = generator(chunk, transfer)
+            drawn = generator(chunk, adapter)
             joints.append(regressor(drawn).float())
         images.append(drawn.float())
     return torch.cat(images), torch.cat(joints)
@@ -88,14 +88,14 @@ def joints_of(
     generator: StyleGenerator,
     regressor: Regressor,
     z: Tensor,
-    transfer: Transfer | None = None,
+    adapter: Adapter | None = None,
     mixed: bool = True,
     joints: Joints = "read",
 ) -> Tensor:
     """Return the joints of latent codes (N, width), as samples have them: β(g(z)), or the generator's own; (N, K, 2) float32."""
     if joints == "own":
-        return generator.pose(z, transfer).float()
-    return generate(generator, regressor, z, transfer, mixed)[1]
+        return generator.pose(z, adapter).float()
+    return generate(generator, regressor, z, adapter, mixed)[1]
 
 
 @torch.inference_mode()

@@ -160,7 +160,7 @@ def replay(
     inputs: dict[str, Any] = files
     evaluate(
         grid.config.detector,
-        grid.cell_params(run.name),
+        grid.run_params(run.name),
         **inputs,
         out_metrics=out / "metrics.json",
         out_picture=out / "predictions.png",

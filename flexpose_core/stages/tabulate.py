@@ -72,7 +72,7 @@ def tabulate(
         table = beside_paper(table, name, paper_rows)
     if kind == "baselines":
         table = with_floors(by_pair(table), entries)
-    floors = {entry["cell"]["target"]: entry["test_floor"] for entry in entries}
+    floors = {entry["cell"]["target"]: entry["test_mean_pose"] for entry in entries}
     columns = table.reindex(columns=[*KINDS[kind].columns, *([missing.COLUMN] if absent else [])])
     write_text(out_csv, columns.to_csv(index=False, float_format="%.4f"))
     glance = at_a_glance(table, entries) if kind == "baselines" else ""
@@ -82,7 +82,7 @@ def tabulate(
     write_text(out_markdown, text)
 
 
-_KEYS = {"name", "cell", "seed", "annotation_set_size", "test", "test_floor"}
+_KEYS = {"name", "cell", "seed", "annotation_set_size", "test", "test_mean_pose"}
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

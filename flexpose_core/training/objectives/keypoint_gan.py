@@ -129,7 +129,7 @@ class KeypointGanObjective:
         options, device = self.options, self.prior.device
         rate = warmup_linear(step, options.steps)
         for name, optimiser in self.optimisers.items():
-            base = options.regressor_learning_rate if name == "eta" else options.learning_rate
+            base = options.eta_learning_rate if name == "eta" else options.learning_rate
             set_learning_rate(optimiser, base * rate)
         self.phi.reach = reach_at(step, options)
         cast(Detector, self.average.module).phi.reach = self.phi.reach
