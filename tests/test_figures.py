@@ -114,6 +114,13 @@ def test_errors_are_told_by_cell_and_joint(tmp_path):
     assert "missing: far_s1" in (tmp_path / "c.svg").read_text()
 
 
+def test_joints_stand_limb_by_limb_as_skeletons_number_them():
+    joints = sorted(BODY15.joints)
+    assert joints != list(BODY15.joints)
+    assert figures.in_skeletons_order(joints) == list(BODY15.joints)
+    assert figures.in_skeletons_order({"tail", *BODY15.joints, "claw"}) == [*BODY15.joints, "claw", "tail"]
+
+
 def log(folder, first, steps, scale):
     with SummaryWriter(str(folder / "log"), purge_step=first) as writer:
         for step in range(first, steps):

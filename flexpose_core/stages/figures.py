@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from flexpose_core.errors import DataError
 from flexpose_core.files import read_json
 from flexpose_core.rendering.charts import name_missing, new_figure, write_figure
+from flexpose_core.skeletons import SKELETONS
 from flexpose_core.stages.tabulate import read_metrics
 from flexpose_core.training.log import HEALTH, read_scalars
 
@@ -67,8 +68,7 @@ def draw_joint_errors(files: Sequence[Path], out_png: Path, out_svg: Path, missi
     named in the figure.
     """
     errors = joint_errors([read_metrics(path) for path in files])
-    # Of two skeletons, all joints of both.
-    joints = list(dict.fromkeys(joint for own in errors.values() for joint in own))
+    joints = in_skeletons_order({joint for own in errors.values() for joint in own})
     columns = min(3, len(errors))
     figure = new_figure(max(6.0, 0.55 * len(joints)), 3.4 + 0.25 * -(-len(errors) // columns))
     axes = figure.subplots()
@@ -85,6 +85,15 @@ def draw_joint_errors(files: Sequence[Path], out_png: Path, out_svg: Path, missi
     figure.legend(loc="outside lower center", ncols=columns)
     name_missing(figure, missing)
     write_figure(figure, out_png, out_svg)
+
+
+def in_skeletons_order(joints: Collection[str]) -> list[str]:
+    """Return joints as their skeletons number them, limb by limb, and after these in alphabetical order those of none.
+
+    In a metrics file they stand in alphabetical order.
+    """
+    known = {joint: None for skeleton in SKELETONS.values() for joint in skeleton.joints if joint in joints}
+    return [*known, *sorted(set(joints) - known.keys())]
 
 
 def joint_errors(entries: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
