@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -138,6 +139,34 @@ def test_several_pairs_have_the_interval_of_their_means_and_each_its_own(tmp_pat
         assert cells[5:] == [*expected, "yes" if effect > 0 else "no"]
 
 
+def test_effects_with_other_figures_stand_beside(tmp_path):
+    """Here a is better than b, on new subjects too, but not with left and right as annotated; c has no new subjects."""
+    as_labelled = {"a": [300.0, 310.0, 305.0], "b": [150.0, 160.0, 140.0], "c": [150.0, 160.0, 140.0]}
+    new = {"a": [60.0, 61.0, 63.0], "b": [90.0, 80.0, 85.0]}
+    flip = {"a": [50.0, 52.0, 51.0], "b": [100.0, 101.0, 99.0], "c": [100.0, 101.0, 99.0]}
+    files = [
+        write_run(
+            tmp_path, cell, cell, ["near"], seed, as_labelled[cell][seed], value,
+            more={"test_new_subjects": {"flip_aware": {"mse": new[cell][seed]}} if cell in new else None},
+        )
+        for cell, values in flip.items()
+        for seed, value in enumerate(values)
+    ]  # fmt: skip
+    options = {name: ClaimOptions(says=name, comparisons=(("a", name),)) for name in "bc"}
+    claims(options, files, {}, {"mse": [], "adaptation": []}, tmp_path / "c.csv", tmp_path / "c.md")
+    found = pd.read_csv(tmp_path / "c.csv").set_index("claim")
+    assert found.verdict.tolist() == ["holds", "holds"]
+    for name, figures in (("new_subjects", new), ("as_labelled", as_labelled)):
+        logs = np.log(np.array(figures["a"]) / figures["b"])
+        low, high = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
+        columns = [f"{name}_pct", f"{name}_low_pct", f"{name}_high_pct"]
+        np.testing.assert_allclose(
+            found.loc["b", columns].astype(float), 100 * (1 - np.exp([logs.mean(), high, low])), rtol=1e-3
+        )
+    assert found.new_subjects_pct["b"] > 0 > found.as_labelled_pct["b"]
+    assert np.isnan(found.new_subjects_pct["c"])
+
+
 def test_a_missing_seed_is_left_out_and_named(tmp_path):
     figures = {"a": [50.0, None, 52.0], "b": [100.0, 101.0, 99.0]}
     table, text = run_claims(tmp_path, figures, {"x": ClaimOptions(says="a is better", comparisons=(("a", "b"),))})
@@ -180,10 +209,36 @@ def test_methods_are_compared_on_the_same_target_and_sources():
         "k-u": cell("kde", target="u", sources=()),
     }  # fmt: skip
     options = {"x": ClaimOptions(says="better than {method}", method="flexpose", against=("direct", "kde"))}
-    found = written_out(options, cells, ())
+    found = written_out(options, cells, (), {})
     assert found["x-direct"].comparisons == (("f", "d"),)
     assert found["x-kde"].comparisons == (("f", "k"), ("f-far", "k"))
     assert found["x-kde"].says == "better than kde"
+
+
+def test_cells_of_other_tables_are_not_compared_where_a_table_is_named():
+    cells = {
+        name: Cell(method=method, target="t", sources=sources, shots=12, annotation_set_size=size)
+        for name, method, sources, size in (
+            ("f", "flexpose", ("s",), 33), ("f-61", "flexpose", ("s",), 61), ("f-two", "flexpose", ("s", "u"), 61),
+            ("k", "kde", (), 33),
+        )
+    }  # fmt: skip
+    tables = {"table2": ("f", "f-61", "f-two"), "baselines": ("f", "k")}
+    claim = ClaimOptions(says="better than {method}", method="flexpose", against=("kde",))
+    found = written_out({"x": claim}, cells, (), tables)["x"]
+    assert found.comparisons == (("f", "k"), ("f-61", "k"), ("f-two", "k"))
+    claim = msgspec.structs.replace(claim, among=("baselines",))
+    assert written_out({"x": claim}, cells, (), tables)["x"].comparisons == (("f", "k"),)
+    claim = msgspec.structs.replace(claim, among=("table9",))
+    with pytest.raises(ConfigError, match=r"claims\.x\.among: expected some of table2, baselines, found 'table9'"):
+        written_out({"x": claim}, cells, (), tables)
+
+
+def test_the_papers_recipe_meets_what_has_no_source_once_a_pair():
+    config = load_config(raw_config("config/paper.yaml"))
+    for rival in ("mixup", "kde", "supervised"):
+        firsts = [first for first, _ in config.claims[f"flexpose-against-{rival}"].comparisons]
+        assert firsts == [f"{pair}-flexpose-paper" for pair in config.grids["real"].pairs]
 
 
 def test_the_strongest_rival_is_the_one_of_each_pair(tmp_path):
@@ -197,7 +252,7 @@ def test_the_strongest_rival_is_the_one_of_each_pair(tmp_path):
         for name in figures
     }
     options = {"x": ClaimOptions(says="best", method="a", against=("b", "c"), strongest=True)}
-    options = written_out(options, cells, ())
+    options = written_out(options, cells, (), {})
     assert len(options["x"].comparisons) == 4
     table, _ = run_claims(tmp_path, figures, options)
     assert table.cells["x"] == "near-a : near-b; far-a : far-c"
@@ -217,7 +272,7 @@ def test_the_best_of_several_looks_better_than_it_is(tmp_path):
         "one": ClaimOptions(says="better", method="a", against=("b",)),
         "best": ClaimOptions(says="best", method="a", against=("b", "c"), strongest=True),
     }
-    table, _ = run_claims(tmp_path, figures, written_out(claimed, cells, ()))
+    table, _ = run_claims(tmp_path, figures, written_out(claimed, cells, (), {}))
     assert table.verdict.to_dict() == {"one": "does not hold", "best": "undecided"}
     assert table.cells["best"] == "n-a : n-b"
 
@@ -230,14 +285,14 @@ def test_rivals_without_a_cell_on_a_pair_are_named():
         for method in those
     }
     options = {"x": ClaimOptions(says="best", method="a", against=("b", "c"), strongest=True)}
-    found = written_out(options, cells, ())["x"]
+    found = written_out(options, cells, (), {})["x"]
     assert found.says == "best (far-a without c; off-a without b, c)"
     assert found.comparisons == (("near-a", "near-b"), ("far-a", "far-b"), ("near-a", "near-c"))
 
 
 def test_early_layers_meet_late_ones():
     options = {"x": ClaimOptions(says="early", measure="adaptation", layers=True)}
-    assert written_out(options, {}, ("1", "2", "3", "4", "5"))["x"].comparisons == (("1", "4"), ("2", "5"))
+    assert written_out(options, {}, ("1", "2", "3", "4", "5"), {})["x"].comparisons == (("1", "4"), ("2", "5"))
 
 
 @pytest.mark.parametrize("others", [(), ("config/paper.yaml",), ("config/experiments.yaml",)])

@@ -1,5 +1,7 @@
 """The detector's stages: from caches to weights and metrics."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from test_keypoint_gan import CPU, SMALL, small_poses
 import flexpose_core.stages.evaluate as evaluation
 from flexpose_core.errors import CheckpointError, DataError
 from flexpose_core.files import read_json
+from flexpose_core.measures.detection import detection_metrics
 from flexpose_core.options.detector import DetectorOptions, EtaOptions, KeypointGanOptions
 from flexpose_core.poses.batch import PoseBatch
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
@@ -96,6 +99,25 @@ def test_a_perfect_detector_has_no_error(tmp_path, caches, monkeypatch):
     for found in (test[key] for key in ("as_is", "flip_aware")):
         assert found["mse"] == found["mean_distance"] == 0
         assert set(found["pck"].values()) == {1.0}
+
+
+def test_of_new_subjects_the_metrics_are_those_of_their_samples(tmp_path, caches):
+    """Two people in the test split, of whom the training split shows one."""
+    split = load_cache(caches["images"])
+    split = dataclasses.replace(split, subject=np.arange(12, dtype=np.int32) % 2)
+    train = dataclasses.replace(split, subject=np.zeros(12, np.int32))
+    predicted = split.poses + np.linspace(0.01, 0.1, 12, dtype=np.float32)[:, None, None]
+    found = evaluation.new_subjects_metrics(predicted, split, train)
+    odd = slice(1, None, 2)
+    assert found == detection_metrics(predicted[odd], split.poses[odd], split.visibility[odd], BODY15)
+    assert found["samples"] == 6
+    assert found["as_is"]["mse"] > detection_metrics(predicted, split.poses, split.visibility, BODY15)["as_is"]["mse"]
+    assert evaluation.new_subjects_metrics(predicted, split, split) is None
+    # Nobody of whom a joint is known.
+    hidden = dataclasses.replace(split, visibility=split.visibility * (split.subject == 0)[:, None])
+    assert evaluation.new_subjects_metrics(predicted, hidden, train) is None
+    # One cache is all splits here.
+    assert _evaluate(caches, _run(caches, tmp_path), tmp_path)["test_new_subjects"] is None
 
 
 def test_predictions_do_not_depend_on_the_batch(tmp_path, caches, monkeypatch):

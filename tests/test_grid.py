@@ -106,6 +106,19 @@ def test_experiments_have_the_pairs_of_the_baselines():
         assert len(pairs) == len(usual.grids[once].pairs) + len(config.grids[others].pairs)
     again = set(config.tables["experiments"].cells) & set(usual.tabled)
     assert again == {"upright-aligned", "all-aligned"}
+    assert config.grids["plain"].pairs == usual.grids["baselines"].pairs
+    assert config.grids["plain-shots-alone"].pairs == usual.grids["shots-alone"].pairs
+    plain = {method for grid in ("plain", "plain-shots-alone") for method in config.grids[grid].methods}
+    assert plain == {method for method in config.methods if method.endswith("-plain")}
+    # Faces have all baselines that people have, but for those that need limbs.
+    animated = {method for method, options in config.methods.items() if options.animates}
+    on_faces = {method for grid in ("faces", "faces-shots-alone") for method in config.grids[grid].methods}
+    assert on_faces == {
+        method
+        for grid in ("baselines", "shots-alone")
+        for method in usual.grids[grid].methods
+        if method not in animated
+    }
     # Between them they have all methods.
     assert {cell.method for cell in config.cells.values()} == set(config.methods)
     # What is laid over the default makes none of its cells anew.

@@ -151,6 +151,7 @@ def write_metrics(path):
             "seed": 0,
             "annotation_set_size": 5,
             "test": {"flip_aware": score},
+            "test_new_subjects": None,
             "test_mean_pose": {},
         },
     )

@@ -29,6 +29,7 @@ def with_a_failing_cell(project):
             "seed": 0,
             "annotation_set_size": 200,
             "test": metrics(40.0, 30.0),
+            "test_new_subjects": None,
             "test_mean_pose": metrics(90.0, 80.0),
         },
     )

@@ -24,6 +24,7 @@ def write_run(folder, name, method, sources, seed, mse, flip, target="upright", 
             "seed": seed,
             "annotation_set_size": size,
             "test": metrics(mse, flip),
+            "test_new_subjects": None,
             "test_mean_pose": metrics(900.0, 800.0),
             **(more or {}),
         },
@@ -63,6 +64,13 @@ def test_columns_means_deviations_and_gains(runs, tmp_path):
     np.testing.assert_allclose(found.improvement_over_direct_pct, [np.nan, np.nan, 100 * 150 / 260, np.nan], rtol=1e-4)
     np.testing.assert_allclose(found.gap_closed_pct, [np.nan, np.nan, 75.0, np.nan], rtol=1e-4)
     assert found.pck.tolist() == [0.5] * 4
+
+
+def test_the_error_on_new_subjects_has_a_column(tmp_path):
+    new = {"test_new_subjects": metrics(70.0, 65.0)}
+    found = table(tmp_path, [write_run(tmp_path, "a", "aligned", [], 0, 90.0, 50.0, more=new)])
+    assert found.mse_pixel_flip_new[0] == 65.0
+    assert text_row(tmp_path, "| aligned")[5:7] == ["50.0", "65.0"]
 
 
 def test_gains_are_over_the_direct_of_the_same_shots(tmp_path):
@@ -309,8 +317,8 @@ def test_a_missing_cell_is_marked_and_a_missing_seed_counted(runs, tmp_path):
     figures = ["mse_pixel", "mse_pixel_flip", "mse_pixel_sd", "joint_distance", "pck", "pck_flip"]
     assert found.loc[1, figures].isna().all()
     assert found[["improvement_over_direct_pct", "gap_closed_pct"]].isna().all().all()
-    assert text_row(tmp_path, "| direct")[4:10] == ["missing", "", "", "", "", "0 of 2"]
-    assert text_row(tmp_path, "| flexpose")[4::5] == ["100.0", "1 of 2"]
+    assert text_row(tmp_path, "| direct")[4:11] == ["missing", "", "", "", "", "", "0 of 2"]
+    assert text_row(tmp_path, "| flexpose")[4::6] == ["100.0", "1 of 2"]
     text = (tmp_path / "t.md").read_text()
     assert "**This table is incomplete.**" in text
     assert "- d: seed 0, 1\n- f: seed 1\n" in text

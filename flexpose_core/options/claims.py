@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -39,6 +39,9 @@ class ClaimOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Methods; with more than one, each is a claim of its own.
     strongest
         Instead one claim against all of them: each cell of `method` is compared with the best of theirs on its pair.
+    among
+        Tables whose cells alone are compared where `method` says which; none: all tables'. A method that sees no sources would else
+        meet every cell of `method` on its target, those with another size, layers or colours of an ablation too.
     layers
         Instead of writing the pairs: each layer of the first half of Figure 4's with its fellow of the second half.
     """
@@ -51,29 +54,38 @@ class ClaimOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     method: str | None = None
     against: tuple[str, ...] = ()
     strongest: bool = False
+    among: tuple[str, ...] = ()
     layers: bool = False
 
 
 def written_out(
-    claims: Mapping[str, ClaimOptions], cells: Mapping[str, Cell], studied: tuple[str, ...]
+    claims: Mapping[str, ClaimOptions],
+    tabled: Mapping[str, Cell],
+    studied: tuple[str, ...],
+    tables: Mapping[str, Collection[str]],
 ) -> dict[str, ClaimOptions]:
     """Return the claims with pairs of cells alone; without those on a method that no cell has.
 
     Parameters
     ----------
-    cells
+    tabled
         The cells of the tables, by name.
     studied
         The cells of Figure 4, from the first layer to the last.
+    tables
+        The names of each table's cells.
 
     Raises
     ------
     ConfigError
-        If a claim does not say in just one way what it is tested on, or two of them have the same name.
+        If a claim does not say in just one way what it is tested on, names a table that is not there, or two of them have the same
+        name.
     """
     result: dict[str, ClaimOptions] = {}
     for name, claim in claims.items():
-        _check(name, claim)
+        _check(name, claim, tables)
+        among = {cell for table in claim.among for cell in tables[table]}
+        cells = {cell: tabled[cell] for cell in tabled if cell in among} if claim.among else tabled
         if claim.method is None:
             half = len(studied) // 2
             pairs = tuple(zip(studied[:half], studied[len(studied) - half :], strict=True))
@@ -92,18 +104,24 @@ def written_out(
     return result
 
 
-def _check(name: str, claim: ClaimOptions) -> None:
+def _check(name: str, claim: ClaimOptions, tables: Collection[str]) -> None:
     ways = (bool(claim.comparisons), claim.method is not None, claim.layers)
     if sum(ways) != 1 or bool(claim.against) != (claim.method is not None):
         raise ConfigError(f"config: claims.{name}: expected comparisons, or method and against, or layers")
     if claim.strongest and claim.method is None:
         raise ConfigError(f"config: claims.{name}.strongest: expected method and against, found none")
+    if claim.among and claim.method is None:
+        raise ConfigError(f"config: claims.{name}.among: expected method and against, found none")
+    if unknown := [table for table in claim.among if table not in tables]:
+        raise ConfigError(
+            f"config: claims.{name}.among: expected some of {', '.join(tables) or 'no table'}, found {unknown[0]!r}"
+        )
     if claim.layers != (claim.measure == "adaptation"):
         raise ConfigError(f"config: claims.{name}.measure: expected 'adaptation' with layers and with nothing else")
 
 
 def _plain(claim: ClaimOptions, says: str, pairs: tuple[Pair, ...]) -> ClaimOptions:
-    return msgspec.structs.replace(claim, says=says, comparisons=pairs, method=None, against=(), layers=False)
+    return msgspec.structs.replace(claim, says=says, comparisons=pairs, method=None, against=(), among=(), layers=False)
 
 
 def _without(claim: ClaimOptions, cells: Mapping[str, Cell]) -> str:

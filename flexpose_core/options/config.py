@@ -127,7 +127,8 @@ def _expanded(config: Config) -> Config:
     for name, claim in config.claims.items():
         for method in (*claim.against, *([claim.method] if claim.method else [])):
             known(method, config.methods, f"claims.{name}")
-    claims = written_out(config.claims, config.tabled, tuple(config.layer_study))
+    in_tables = {name: table.cells for name, table in config.tables.items()}
+    claims = written_out(config.claims, config.tabled, tuple(config.layer_study), in_tables)
     return msgspec.structs.replace(config, claims=claims)
 
 

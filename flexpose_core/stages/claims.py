@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flexpose_core.errors import DataError
-from flexpose_core.files import read_json, write_text
+from flexpose_core.files import write_text
 from flexpose_core.measures.comparisons import (
     Interval,
     Verdict,
@@ -20,12 +19,17 @@ from flexpose_core.measures.comparisons import (
     log_ratios,
     lower_pct,
     pair_intervals,
+    t_interval,
 )
 from flexpose_core.options.claims import ClaimOptions
-from flexpose_core.stages.tabulate import read_metrics
-
-Figures = Mapping[str, Mapping[int, float]]
-"""A figure of each cell and seed."""
+from flexpose_core.stages.claimed_figures import (
+    Figures,
+    adaptation_figures,
+    detection_figures,
+    detection_floors,
+    labelled_figures,
+    new_subjects_figures,
+)
 
 COLUMNS = (
     "claim",
@@ -40,6 +44,12 @@ COLUMNS = (
     "effect_pct",
     "low_pct",
     "high_pct",
+    "new_subjects_pct",
+    "new_subjects_low_pct",
+    "new_subjects_high_pct",
+    "as_labelled_pct",
+    "as_labelled_low_pct",
+    "as_labelled_high_pct",
     "verdict",
     "cells",
     "missing",
@@ -55,6 +65,9 @@ _NOTE = """\
 Each claim is tested on pairs of cells. The effect is by how many percent the first cell's figure is lower than the second's: a
 geometric mean over pairs and seeds, beside its 95 % interval. Both cells of a pair see the same seeds, and so the same shots; the
 interval is Student's, of the seeds' means over pairs. With one seed there is no interval, and no claim is decided.
+
+*New subjects* is the same effect on those test samples alone whose person the training split does not show, *as labelled* that of
+MSE-Pixel with left and right as they are annotated; verdicts are of the flip-aware one on the whole split.
 
 - **better**: holds if the whole interval is above 0 and so is each pair's mean.
 - **not worse**: the same, with minus the margin in place of 0.
@@ -97,12 +110,13 @@ def claims(
         For each measure the cells and seeds that have figures if all is there.
     """
     figures = {"mse": detection_figures(metrics_files), "adaptation": adaptation_figures(adaptations)}
+    others = {"new_subjects": new_subjects_figures(metrics_files), "as_labelled": labelled_figures(metrics_files)}
     floors: dict[str, dict[str, float]] = {"mse": detection_floors(metrics_files), "adaptation": {}}
     wanted = {measure: _by_cell(runs) for measure, runs in expected.items()}
     tested_claims = {}
     for name, claim in options.items():
         of = claim.measure
-        tested_claims[name] = Tested(name, claim, figures[of], wanted[of], floors[of])
+        tested_claims[name] = Tested(name, claim, figures[of], wanted[of], floors[of], others if of == "mse" else {})
     rows = [claim.row() for claim in tested_claims.values() if claim.seeds or claim.useless]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     write_text(out_csv, table.to_csv(index=False, float_format="%.4f"))
@@ -127,6 +141,8 @@ class Tested:
         The seeds of each cell that have figures if all is there.
     floors
         What a cell's detector must beat to make sense, where there is such a figure.
+    others
+        Other figures of the same cells, by name: what the effect is with these is told beside.
     """
 
     def __init__(
@@ -136,8 +152,9 @@ class Tested:
         figures: Figures,
         wanted: Mapping[str, Sequence[int]],
         floors: Mapping[str, float],
+        others: Mapping[str, Figures],
     ) -> None:
-        self.name, self.claim, self.figures = name, claim, figures
+        self.name, self.claim, self.figures, self.others = name, claim, figures, others
         with_figures = [pair for pair in claim.comparisons if all(cell in figures for cell in pair)]
         self.useless = [pair for pair in with_figures if all(self._is_useless(cell, floors) for cell in pair)]
         self.pairs = [pair for pair in with_figures if pair not in self.useless]
@@ -157,9 +174,7 @@ class Tested:
             # A cell that meets a rival is counted, whichever others are useless.
             self.useless = [pair for pair in self.useless if pair[0] not in met]
         if self.seeds:
-            self.ratios = np.stack(
-                [log_ratios(self.of_seeds(first), self.of_seeds(second)) for first, second in self.pairs]
-            )
+            self.ratios = self._ratios(figures)
 
     def _is_useless(self, cell: str, floors: Mapping[str, float]) -> bool:
         return float(np.mean(list(self.figures[cell].values()))) > FLOOR_SHARE * floors.get(cell, math.inf)
@@ -174,7 +189,7 @@ class Tested:
 
     def of_seeds(self, cell: str) -> list[float]:
         """Return a cell's figures of the seeds that all cells share."""
-        return [self.figures[cell][seed] for seed in self.seeds]
+        return _of_seeds(self.figures, cell, self.seeds)
 
     @property
     def lacks(self) -> str:
@@ -200,10 +215,29 @@ class Tested:
             "as_claimed": good,
             "seeds": len(self.seeds),
             **_percents(interval),
+            **self._effects_with_others(),
             "verdict": self._of_all(verdict),
             "cells": "; ".join(f"{first} : {second}" for first, second in pairs),
             "missing": self.lacks,
         }
+
+    def _effects_with_others(self) -> dict[str, float]:
+        """Return the effect on the same pairs and seeds with each of the other figures; nothing where a run has none."""
+        effects: dict[str, float] = {}
+        for name, figures in self.others.items():
+            told = all(seed in figures.get(cell, {}) for pair in self.pairs for cell in pair for seed in self.seeds)
+            interval = t_interval(self._ratios(figures).mean(axis=0)) if self.seeds and told else None
+            effects |= {f"{name}_{end.removeprefix('effect_')}": pct for end, pct in _percents(interval).items()}
+        return effects
+
+    def _ratios(self, figures: Figures) -> np.ndarray:
+        """Return ln(first / second), (pairs, seeds)."""
+        return np.stack(
+            [
+                log_ratios(_of_seeds(figures, first, self.seeds), _of_seeds(figures, second, self.seeds))
+                for first, second in self.pairs
+            ]
+        )
 
     def _of_all(self, judged: Verdict) -> Verdict:
         """Return the claim's verdict: one on the best of several never fails to hold, and to hold needs all pairs."""
@@ -234,29 +268,8 @@ class Tested:
         ]
 
 
-def detection_figures(files: Sequence[Path]) -> Figures:
-    """Return the flip-aware MSE-Pixel of the test split, in px², of cells' metrics files."""
-    figures: dict[str, dict[int, float]] = {}
-    for entry in map(read_metrics, files):
-        figures.setdefault(entry["name"], {})[entry["seed"]] = entry["test"]["flip_aware"]["mse"]
-    return figures
-
-
-def detection_floors(files: Sequence[Path]) -> dict[str, float]:
-    """Return the flip-aware MSE-Pixel, in px², of always answering the mean training pose, of each cell."""
-    entries = map(read_metrics, files)
-    return {entry["name"]: entry["test_mean_pose"]["flip_aware"]["mse"] for entry in entries}
-
-
-def adaptation_figures(files: Mapping[Path, tuple[str, int]]) -> Figures:
-    """Return the loss after the adaptation in units of that before it; raises DataError for a file without losses."""
-    figures: dict[str, dict[int, float]] = {}
-    for path, (cell, seed) in files.items():
-        loss = read_json(path).get("loss")
-        if not loss:
-            raise DataError(f"{path}: expected the losses of an adaptation to pairs, found none")
-        figures.setdefault(cell, {})[seed] = loss["after"] / loss["before"]
-    return figures
+def _of_seeds(figures: Figures, cell: str, seeds: Sequence[int]) -> list[float]:
+    return [figures[cell][seed] for seed in seeds]
 
 
 def render_claims(table: pd.DataFrame, tested: Mapping[str, Tested]) -> str:
@@ -273,6 +286,8 @@ def render_claims(table: pd.DataFrame, tested: Mapping[str, Tested]) -> str:
                 + (f" ({row['useless']} not counted)" if row["useless"] else ""),
                 "Seeds": row["seeds"],
                 "Lower by (95 %)": _effect(row),
+                "New subjects": _effect(row, "new_subjects_"),
+                "As labelled": _effect(row, "as_labelled_"),
                 "Verdict": row["verdict"],
             }
             for row in table.to_dict("records")
@@ -340,8 +355,8 @@ def _margin(margin: float) -> str:
     return "" if pd.isna(margin) else f" ({margin:g} %)"
 
 
-def _effect(row: Mapping[Any, Any]) -> str:
-    if pd.isna(row["effect_pct"]):
+def _effect(row: Mapping[Any, Any], other: str = "") -> str:
+    effect, low, high = (row[name] for name in (f"{other or 'effect_'}pct", f"{other}low_pct", f"{other}high_pct"))
+    if pd.isna(effect):
         return "-"
-    interval = "no interval" if pd.isna(row["low_pct"]) else f"{row['low_pct']:.1f} to {row['high_pct']:.1f}"
-    return f"{row['effect_pct']:.1f} % ({interval})"
+    return f"{effect:.1f} % ({'no interval' if pd.isna(low) else f'{low:.1f} to {high:.1f}'})"

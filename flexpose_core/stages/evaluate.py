@@ -48,7 +48,8 @@ def evaluate(
 ) -> None:
     """Write a cell's metrics on both splits, and a picture of test samples: predicted joints beside the true ones.
 
-    Choices are made on `val`; tables are drawn from `test`. `test_mean_pose` is what always answering the mean pose of `train`
+    Choices are made on `val`; tables are drawn from `test`. `test_new_subjects` is of those test samples alone whose subject the
+    training split does not show, and null if there are none. `test_mean_pose` is what always answering the mean pose of `train`
     gives: a detector must beat it to make sense. `annotation_set_missing` is how many poses fewer than asked for the annotation
     set has. `distribution` compares the annotation set with the validation poses, and `distribution_floor` the target's own
     training poses: real against real. `arithmetic` is what the detector was trained with
@@ -93,9 +94,18 @@ def evaluate(
         metrics[f"{name}_mean_pose"] = mean_pose_floor(
             reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton
         )
+    metrics["test_new_subjects"] = new_subjects_metrics(predicted, split, reference)
     metrics |= read_parts(measures) if measures else gathered([measured(pose_set, train, val, shots)], str(pose_set))
     write_json(out_metrics, metrics)
     write_png(out_picture, compare(predicted, split))
+
+
+def new_subjects_metrics(predicted: np.ndarray, split: PoseSet, train: PoseSet) -> dict[str, Any] | None:
+    """Return `detection_metrics` of the samples whose subject `train` does not show; None where no such sample has a joint."""
+    new = ~np.isin(split.subject, train.subject)
+    if not split.visibility[new].any():
+        return None
+    return detection_metrics(predicted[new], split.poses[new], split.visibility[new], split.skeleton)
 
 
 def load_detector(

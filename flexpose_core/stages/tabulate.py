@@ -82,7 +82,7 @@ def tabulate(
     write_text(out_markdown, text)
 
 
-_KEYS = {"name", "cell", "seed", "annotation_set_size", "test", "test_mean_pose"}
+_KEYS = {"name", "cell", "seed", "annotation_set_size", "test", "test_new_subjects", "test_mean_pose"}
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -179,13 +179,14 @@ def _has_own_poses(entry: Mapping[str, Any]) -> bool:
 
 
 def _row(entry: dict[str, Any], pck_rho: dict[str, float]) -> dict[str, Any]:
-    test, distribution = entry["test"], entry.get("distribution", {})
+    test, new, distribution = entry["test"], entry["test_new_subjects"], entry.get("distribution", {})
     factors = _factors(entry, pck_rho, entry["annotation_set_size"])
     rho = factors["pck_rho"]
     return {
         **factors,
         "mse_pixel": test["as_is"]["mse"],
         "mse_pixel_flip": test["flip_aware"]["mse"],
+        "mse_pixel_flip_new": new["flip_aware"]["mse"] if new else np.nan,
         "joint_distance": test["as_is"]["mean_distance"],
         "pck": test["as_is"]["pck"][f"{rho:g}"],
         "pck_flip": test["flip_aware"]["pck"][f"{rho:g}"],
@@ -276,10 +277,12 @@ def render_markdown(
     if name in PAPER_TABLES:
         columns = PAPER_COLUMNS[name]
         printed = pd.DataFrame(PAPER_TABLES[name], columns=list(columns))
+        # As many digits as the paper has.
+        pck = ".2f" if (printed.iloc[:, -1].round(2) == printed.iloc[:, -1]).all() else ".3f"
         lines += [
             f"The paper's own {title} (other data, other networks: compare the order, not the figures):",
             "",
-            printed.to_markdown(index=False, floatfmt=(*[""] * (len(columns) - 2), ".2f", ".3f")),
+            printed.to_markdown(index=False, floatfmt=(*[""] * (len(columns) - 2), ".2f", pck)),
             "",
         ]
     return "\n".join(lines)
