@@ -88,6 +88,15 @@ def test_low_rank_is_a_change_of_the_affine_weights(generator, z):
     torch.testing.assert_close(generator(z, adapter), merged(z))
 
 
+def test_low_rank_starts_with_projections_that_keep_the_size_of_w(generator):
+    """C has variance 1 / width of w (He et al. 2015 without the gain), and B is 0."""
+    adapter = LowRank.for_generator(generator, "all", 16, seed=0)
+    assert all((matrix == 0).all() for matrix in adapter.up.values())
+    drawn = torch.cat([matrix.flatten() for matrix in adapter.down.values()])
+    width = next(iter(adapter.down.values())).shape[1]
+    assert drawn.std().item() == pytest.approx(width**-0.5, rel=0.1)
+
+
 def test_scale_and_shift_act_channel_by_channel(generator, z):
     adapter = disturbed(build_adapter(msgspec.structs.replace(KINDS["scale-shift"], layers=(2, "f1")), generator, 0))
     w = generator.map(z)
@@ -204,6 +213,24 @@ def test_frozen_layers_of_the_discriminator_stay_and_the_others_learn(
     assert moved
     # On joints f alone goes on; φ and A draw as before.
     assert all(name.startswith("f.") for name in moved) == (kind == POSE_KIND)
+
+
+@pytest.mark.parametrize("kind", [POSE_KIND, IMAGE_KIND])
+def test_of_a_fine_tuned_generator_the_average_over_steps_is_kept(
+    discriminators, generator, tmp_path, monkeypatch, kind
+):
+    def trained(objective, *_):
+        with torch.no_grad():
+            for parameter in objective.average.module.parameters():
+                parameter.fill_(7.0)
+
+    monkeypatch.setattr("flexpose_core.stages.fine_tune.train", trained)
+    adapter = FineTuned(generator)
+    fine_tune(
+        AdversarialFitOptions(steps=4), False, adapter, discriminators[kind], guidance_poses(50), 0, tmp_path, "x", None
+    )
+    kept = adapter.generator.f if kind == POSE_KIND else adapter.generator
+    assert all((parameter == 7).all() for parameter in kept.parameters())
 
 
 def test_adversarial_fine_tuning_moves_towards_the_guidance(discriminators, generator, tmp_path):

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from test_keypoint_gan import CPU, SMALL, small_poses
 
 import flexpose_core.stages.evaluate as evaluation
+import flexpose_core.stages.train_detector as training
 from flexpose_core.errors import CheckpointError, DataError
 from flexpose_core.files import read_json
 from flexpose_core.measures.detection import detection_metrics
@@ -208,6 +209,31 @@ def test_the_floor_is_the_variance_about_the_mean_pose(tmp_path, caches):
     poses = load_cache(caches["images"]).poses.astype(float)
     expected = poses.var(axis=0).sum(-1).mean() * 128**2
     assert written["test_mean_pose"]["as_is"]["mse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_mean_pose_is_that_of_the_training_split(tmp_path, caches):
+    detector, images = _run(caches, tmp_path), caches["images"]
+    outputs = tmp_path / "m.json", tmp_path / "p.png"
+    evaluation.evaluate(OPTIONS, {"name": "cell"}, detector, caches["poses"], caches["poses"], images, images, *outputs)
+    mean = load_cache(caches["poses"]).poses.mean(axis=0)
+    expected = ((load_cache(images).poses - mean) ** 2).sum(-1).mean() * 128**2
+    for split in ("val", "test"):
+        assert read_json(outputs[0])[f"{split}_mean_pose"]["as_is"]["mse"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_training_with_other_weights_of_eta_is_another_training(tmp_path, caches, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        training, "train", lambda objective, steps, stage, seed, work, identity, loop: told.append(identity)
+    )
+    for place, seed in enumerate((0, 1, 0)):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        eta = folder / "eta.safetensors"
+        pretrain_eta(OPTIONS, caches["poses"], eta, folder / "eta.json", seed, folder / "work_eta")
+        train_detector(OPTIONS, caches["images"], caches["poses"], eta, folder / "d.safetensors", 0, folder / "work")
+    _, first, _, second, _, third = told
+    assert first == third != second
 
 
 def test_stages_refuse_what_does_not_belong_together(tmp_path, caches):

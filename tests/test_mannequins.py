@@ -42,29 +42,30 @@ def draw(poses, scenes, step=0):
     return draw_mannequins(poses, ANATOMY, scenes, Draws(random(step), len(poses), scenes.shape[-1], CPU))
 
 
-def distances(pose, limb):
-    """Return how far each pixel's centre is from a limb's bone, (SIDE, SIDE), in fractions of the side."""
+def distances(pose, limb, side=SIDE):
+    """Return how far each pixel's centre is from a limb's bone, (side, side), in fractions of the side."""
     start, end = pose[ANATOMY.limbs[limb]]
-    centres = (np.arange(SIDE) + 0.5) / SIDE
+    centres = (np.arange(side) + 0.5) / side
     points = np.stack(np.meshgrid(centres, centres), axis=-1)
     along = np.clip(((points - start) @ (end - start)) / ((end - start) ** 2).sum(), 0, 1)
     return np.linalg.norm(points - (start + along[..., None] * (end - start)), axis=-1)
 
 
 def test_a_body_is_its_trunk_and_limbs_and_all_else_is_scene(plain):
-    poses = bodies(12)
-    images = draw(poses, torch.ones(12, 3, SIDE, SIDE))
+    # Large enough to tell a thigh from an upper arm: half their thicknesses differ by a hundredth of a pose's size.
+    poses, side = bodies(12), 256
+    images = draw(poses, torch.ones(12, 3, side, side))
     assert (images == images[:, :1]).all()
     thick = {"head": 1.7, "arm": 1.0, "leg": 1.3}
     for pose, image in zip(poses, images[:, 0].numpy(), strict=True):
         extent = np.ptp(pose.numpy(), axis=0).max()
-        trunk = hull(pose[None, ANATOMY.trunk], SIDE, torch.full((1, 1), 0.03 * extent))[0, 0].numpy()
-        nearest = np.full((SIDE, SIDE), np.inf)  # of the limbs' outlines; inside them it is below 0
+        trunk = hull(pose[None, ANATOMY.trunk], side, torch.full((1, 1), 0.03 * extent))[0, 0].numpy()
+        nearest = np.full((side, side), np.inf)  # of the limbs' outlines; inside them it is below 0
         for chain in ANATOMY.chains:
             for place, limb in enumerate(chain):
                 radius = 0.034 * extent * thick[kind_of(chain, ANATOMY)] * (0.8 if place else 1.0)
-                nearest = np.minimum(nearest, distances(pose.numpy(), limb) - radius)
-        pixel = 1 / SIDE
+                nearest = np.minimum(nearest, distances(pose.numpy(), limb, side) - radius)
+        pixel = 1 / side
         assert image[(nearest < -pixel) | (trunk > 0.9)].max() < 0.11
         assert image[(nearest > pixel) & (trunk < 0.1)].min() > 0.84
         assert image[(nearest > 3 * pixel) & (trunk < 1e-3)].min() > 0.99

@@ -16,6 +16,7 @@ from flexpose_core.poses.cache import load_cache, write_cache
 from flexpose_core.rendering.differentiable import draw_distances
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages import evaluate as evaluation
+from flexpose_core.stages import train_detector as training
 from flexpose_core.stages.guide import _rows
 from flexpose_core.stages.train_detector import places_of, pretrain_eta, train_detector, untrained
 from flexpose_core.streams import StepRandom
@@ -178,7 +179,7 @@ def test_labels_find_their_images(caches, shots):
 
 
 @pytest.mark.parametrize("supervision", ["added", "alone"])
-def test_stages_train_and_evaluate_with_labels(caches, shots, tmp_path, supervision):
+def test_stages_train_and_evaluate_with_labels(caches, shots, tmp_path, monkeypatch, supervision):
     options = msgspec.structs.replace(OPTIONS, supervision=SupervisionOptions(steps=4, batch=4))
     eta = tmp_path / "eta.safetensors"
     pretrain_eta(options, caches["poses"], eta, tmp_path / "eta.json", 0, tmp_path / "eta")
@@ -203,5 +204,13 @@ def test_stages_train_and_evaluate_with_labels(caches, shots, tmp_path, supervis
     assert metrics["distribution"]["nearest_shot_px"] == 0
     assert metrics["distribution_floor"]["nearest_shot_px"] > 0
     assert metrics["distribution_floor"]["sliced_wasserstein_px"] == 0
+    told = []
+    monkeypatch.setattr(training, "train", lambda objective, *rest: told.append(rest[4]))
+    other = tmp_path / "other_shots.h5"
+    pictures = load_cache(caches["images"])
+    write_cache(other, [_rows(pictures, np.array(SHOTS[:-1]))], pictures.skeleton, {})
+    for one in (shots, other, shots):
+        run("d", supervision=supervision, shots=one)
+    assert told[0] == told[2] != told[1]
     with pytest.raises(DataError, match=f"expected shots for supervision '{supervision}', found none"):
         run("c", supervision=supervision)

@@ -55,6 +55,40 @@ class Regression:
 EAGER = LoopOptions(checkpoint_seconds=0.0, log_every=1, picture_every=10)
 
 
+class Convolution(Regression):
+    """Fits a convolution that is laid out channels last, with fused Adam."""
+
+    def __init__(self, stop_at=None):
+        super().__init__(stop_at)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.network = torch.nn.Conv2d(6, 5, 3).to(memory_format=torch.channels_last)
+        self.networks, self.average = {"network": self.network}, AveragedModel(self.network)
+        self.optimisers = {"adam": Adam(self.network.parameters(), 1e-2, fused=True)}
+
+    def step(self, step, random):
+        if step == self.stop_at:
+            raise KeyboardInterrupt
+        loss = self.network(random.normal(2, 6, 8, 8)).square().mean()
+        self.optimisers["adam"].zero_grad()
+        loss.backward()
+        self.optimisers["adam"].step()
+        return {"loss": loss}
+
+
+def test_moments_of_weights_that_are_laid_out_channels_last_are_too_after_resuming(tmp_path):
+    """A fused step walks through memory: in another order it takes each weight's moments from another weight."""
+    whole = Convolution()
+    train(whole, 8, "toy", 0, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(Convolution(stop_at=4), 8, "toy", 0, tmp_path / "parts", options=LoopOptions(checkpoint_seconds=0))
+    resumed = Convolution()
+    train(resumed, 8, "toy", 0, tmp_path / "parts")
+    assert torch.equal(resumed.network.weight, whole.network.weight)
+    for parameter, state in resumed.optimisers["adam"].state.items():
+        assert state["exp_avg"].stride() == parameter.stride()
+
+
 def weights(objective):
     return {f"{n}/{k}": v for n, network in objective.networks.items() for k, v in network.state_dict().items()}
 
