@@ -8,7 +8,7 @@ from interruption import check_that_it_resumes
 from safetensors.torch import save_file
 from scipy.spatial.distance import cdist, pdist
 
-from flexpose_core import streams
+from flexpose_core import seeds, streams
 from flexpose_core.errors import CheckpointError, ConfigError, DataError
 from flexpose_core.files import read_json
 from flexpose_core.measures.distributions import distribution_metrics
@@ -17,12 +17,14 @@ from flexpose_core.models.regressor import Regressor, RegressorArchitecture
 from flexpose_core.models.style_generator import GeneratorArchitecture, StyleGenerator
 from flexpose_core.models.transfer import Transfer
 from flexpose_core.options.adaptation import AdaptationOptions, AlignmentOptions, PerceptualOptions
+from flexpose_core.poses.alignment import align
 from flexpose_core.poses.cache import load_cache, plain_batch, write_cache
 from flexpose_core.skeletons import BODY15
 from flexpose_core.stages.adapt import adapt
 from flexpose_core.stages.few_shot import pair
 from flexpose_core.stages.priors import save_generator, save_regressor
 from flexpose_core.streams import StepRandom
+from flexpose_core.training.objectives import adaptation
 from flexpose_core.training.objectives.adaptation import AdaptationObjective, energy_distance
 
 FAST = AdaptationOptions(
@@ -244,6 +246,50 @@ def test_the_stage_measures_the_joints_that_samples_have(files):
         assert measured.keys() == expected.keys()
         for key, value in expected.items():
             assert measured[key] == pytest.approx(value, rel=1e-3, abs=1e-4), (joints, key)
+
+
+def test_the_stage_fits_to_the_guidance_moved_towards_the_source(files, monkeypatch):
+    fitted = []
+    fit = AdaptationObjective
+
+    def noted(transfer, observer, z, poses, *rest):
+        fitted.append(poses.numpy())
+        return fit(transfer, observer, z, poses, *rest)
+
+    monkeypatch.setattr("flexpose_core.stages.adapt.AdaptationObjective", noted)
+    alignment = AlignmentOptions(candidates=200)
+    run_stage(files, "aligned", msgspec.structs.replace(FAST, alignment=alignment))
+    run_stage(files, "plain", FAST)
+    source, guidance = load_cache(files / "source.h5").poses, load_cache(files / "mixup.h5").poses
+    aligned = align(source, guidance, 6, BODY15, alignment, seeds.rng(0, "adapt/alignment"))
+    assert np.abs(aligned - guidance).max() > 1e-3
+    np.testing.assert_array_equal(fitted[0], aligned)
+    np.testing.assert_array_equal(fitted[1], guidance)
+
+
+def test_the_figures_before_are_of_the_sources_generator(files):
+    _, metrics, _ = run_stage(files, "a", msgspec.structs.replace(FAST, joints="own", mixed_precision=False))
+    generator = small_generator()
+    z = torch.randn(1000, generator.architecture.latent_width, generator=streams.torch_generator(0, "adapt/measure"))
+    with torch.no_grad():
+        own = generator.pose(z).numpy()
+    inside = ((own >= 0) & (own <= 1)).all(axis=(1, 2))
+    expected = distribution_metrics(guidance_poses(50), own[inside], 0)
+    found = read_json(metrics)
+    for key, value in expected.items():
+        assert found["before"][key] == pytest.approx(value, rel=1e-3, abs=1e-4), key
+    assert found["before"] != found["after"]
+
+
+def test_all_of_the_guidance_is_drawn_from_in_the_energy_phase(monkeypatch):
+    generator, guidance = small_generator(), guidance_poses(40)
+    fit = objective(msgspec.structs.replace(FAST, pool=40, pair_steps=0, energy_batch=8), generator, guidance)
+    seen = []
+    distance = adaptation.energy_distance
+    monkeypatch.setattr(adaptation, "energy_distance", lambda x, y: seen.append(y) or distance(x, y))
+    run(fit)
+    drawn = {pose.numpy().tobytes() for batch in seen for pose in batch}
+    assert drawn == {pose.tobytes() for pose in guidance}
 
 
 def test_the_stage_refuses_what_does_not_fit(files):

@@ -31,8 +31,7 @@ def caches(tmp_path):
     """Body poses drawn as line figures over two flat backgrounds, and unpaired poses."""
     paths = {"images": tmp_path / "images.h5", "poses": tmp_path / "poses.h5", "faces": tmp_path / "faces.h5"}
     poses = small_poses(12)
-    images = ((draw_lines(poses, BODY15, 32) + 1) * 127.5).astype(np.uint8)
-    images = images if images.shape[-1] == 3 else np.moveaxis(images, 1, -1)
+    images = draw_lines(poses, BODY15, 32)
     sequence = (np.arange(12) // 6 + 5).astype(np.int32)
     none = np.zeros(12, np.int32)
     backgrounds = [np.full((32, 32, 3), 9 * (number == 6), np.uint8) for number in sequence]
@@ -114,6 +113,9 @@ def test_of_new_subjects_the_metrics_are_those_of_their_samples(tmp_path, caches
     assert found["samples"] == 6
     assert found["as_is"]["mse"] > detection_metrics(predicted, split.poses, split.visibility, BODY15)["as_is"]["mse"]
     assert evaluation.new_subjects_metrics(predicted, split, split) is None
+    # One of whom it is not said who it is may be the one.
+    unknown = dataclasses.replace(split, subject=-split.subject)
+    assert evaluation.new_subjects_metrics(predicted, unknown, train) is None
     # Nobody of whom a joint is known.
     hidden = dataclasses.replace(split, visibility=split.visibility * (split.subject == 0)[:, None])
     assert evaluation.new_subjects_metrics(predicted, hidden, train) is None

@@ -45,8 +45,7 @@ DETECTOR = {
 
 def drawn_cache(path, count, seed):
     poses = np.random.default_rng(seed).uniform(0.1, 0.9, (count, len(BODY15), 2)).astype(np.float32)
-    images = ((draw_lines(poses, BODY15, 32) + 1) * 127.5).astype(np.uint8)
-    images = images if images.shape[-1] == 3 else np.moveaxis(images, 1, -1)
+    images = draw_lines(poses, BODY15, 32)
     columns = {name: getattr(plain_batch(poses, "walk"), name) for name in PoseBatch.__dataclass_fields__}
     backgrounds = [np.zeros((32, 32, 3), np.uint8)] * count
     columns |= {"images": encode_images(images, "png"), "backgrounds": encode_images(backgrounds, "png")}

@@ -127,6 +127,8 @@ def test_3dhp_test_rows_are_pictures_counted_from_one(tmp_path, column):
         assert {picture.frame for picture in batch.pictures} == {None}
         assert [(drop.reason, drop.count) for drop in batch.dropped] == [("frame not valid", 2)]
         sizes[subject] = batch.picture_size[0].tolist()
+        # S4 is another person than TS4.
+        assert set(batch.subject.tolist()) == {100 + subject}
     assert sizes == {4: [2048, 2048], 5: [1920, 1080]}
 
 

@@ -20,6 +20,8 @@ CAMERAS = 14
 TRAINING_SIZE = (2048, 2048)
 TEST_SIZES = {5: (1920, 1080), 6: (1920, 1080)}
 TEST_FOLDER = "mpi_inf_3dhp_test_set"
+TEST_SUBJECTS = 100
+"""What is added to the number of a test subject: TS1 is another person than S1."""
 TRAINING_FRAMES = {
     (1, 1): 6416, (1, 2): 12430, (2, 1): 6502, (2, 2): 6081, (3, 1): 12488, (3, 2): 12283, (4, 1): 6171, (4, 2): 6675,
     (5, 1): 12820, (5, 2): 12312, (6, 1): 6188, (6, 2): 6145, (7, 1): 6239, (7, 2): 6320, (8, 1): 6468, (8, 2): 6054,
@@ -142,7 +144,7 @@ class Mpi3dhpReader:
             rows,
             unit,
             clip=f"TS{subject}",
-            subject=subject,
+            subject=TEST_SUBJECTS + subject,
             camera=0,
             sequence=subject,
             size=TEST_SIZES.get(subject, TRAINING_SIZE),

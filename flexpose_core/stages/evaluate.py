@@ -79,30 +79,42 @@ def evaluate(
     metrics["arithmetic"] = read_header(detector_weights)["extra"].get("arithmetic", "not stated")
     metrics["annotation_set_missing"] = annotations.attributes.get("missing", 0)
     if adaptation is not None:
-        found = read_json(adaptation)
-        metrics["layer_search"] = {"layers": found["layers"], **found["layer_search"]}
-    for name, path in {"val": val, "test": test}.items():
+        choice = read_json(adaptation)
+        metrics["layer_search"] = {"layers": choice["layers"], **choice["layer_search"]}
+
+    def found_in(path: Path) -> tuple[PoseSet, np.ndarray]:
         split = load_cache(path, images=True)
         if skeleton != split.skeleton.name:
             raise DataError(
                 f"{path}: expected skeleton {skeleton} as in {detector_weights}, found {split.skeleton.name}"
             )
         # Looked at once: decoded beforehand, they would only take memory.
-        frames = frames_of(split, architecture.size, architecture.contrast, in_memory=0)
-        predicted = predict(detector, frames, device)
-        metrics[name] = detection_metrics(predicted, split.poses, split.visibility, split.skeleton)
-        metrics[f"{name}_mean_pose"] = mean_pose_floor(
-            reference.poses, reference.visibility, split.poses, split.visibility, split.skeleton
-        )
-    metrics["test_new_subjects"] = new_subjects_metrics(predicted, split, reference)
+        return split, predict(detector, frames_of(split, architecture.size, architecture.contrast, in_memory=0), device)
+
+    metrics |= split_metrics("val", *found_in(val), reference)
+    tested, predicted = found_in(test)
+    metrics |= split_metrics("test", tested, predicted, reference)
+    metrics["test_new_subjects"] = new_subjects_metrics(predicted, tested, reference)
     metrics |= read_parts(measures) if measures else gathered([measured(pose_set, train, val, shots)], str(pose_set))
     write_json(out_metrics, metrics)
-    write_png(out_picture, compare(predicted, split))
+    write_png(out_picture, compare(predicted, tested))
+
+
+def split_metrics(name: str, split: PoseSet, predicted: np.ndarray, train: PoseSet) -> dict[str, Any]:
+    """Return `detection_metrics` under the split's name, and under NAME_mean_pose those of always answering `train`'s mean pose."""
+    seen = split.visibility
+    return {
+        name: detection_metrics(predicted, split.poses, seen, split.skeleton),
+        f"{name}_mean_pose": mean_pose_floor(train.poses, train.visibility, split.poses, seen, split.skeleton),
+    }
 
 
 def new_subjects_metrics(predicted: np.ndarray, split: PoseSet, train: PoseSet) -> dict[str, Any] | None:
-    """Return `detection_metrics` of the samples whose subject `train` does not show; None where no such sample has a joint."""
-    new = ~np.isin(split.subject, train.subject)
+    """Return `detection_metrics` of the samples whose subject `train` does not show; None where no such sample has a joint.
+
+    Of whom a negative number says nothing, it is not known whether `train` shows them: they are left out.
+    """
+    new = (split.subject >= 0) & ~np.isin(split.subject, train.subject)
     if not split.visibility[new].any():
         return None
     return detection_metrics(predicted[new], split.poses[new], split.visibility[new], split.skeleton)

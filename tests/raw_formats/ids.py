@@ -49,7 +49,7 @@ def _3dhp(root, split):
         for subject in (1, 6):
             for frame in (0, 1, 3, 4, 5, 7):
                 picture = f"mpi_inf_3dhp_test_set/TS{subject}/imageSequence/img_{frame + 1:06d}.jpg"
-                yield f"TS{subject}", subject, 0, frame, picture
+                yield f"TS{subject}", 100 + subject, 0, frame, picture
         return
     for subject, sequence, frames in ((1, 1, (0, 1, 3, 4, 5)), (8, 2, range(6054))):
         for camera in (0, 8):
